@@ -1,0 +1,44 @@
+# Everything here works on a fresh Debian or Ubuntu with Python 3.11+ and make:
+#   make demo    watch the dealer work on an embedded database (about a minute)
+#   make test    run the whole test suite
+# Each target first makes what it needs: a virtual environment in .venv, tools in .tools.
+
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench tools clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+.venv/.complete: pyproject.toml constraints.txt scripts/make-venv
+	@PYTHON="$(PYTHON)" scripts/make-venv
+	@touch $@
+
+demo: .venv/.complete ## the main job, live: trades, ledger, hedge, metrics (ARGS="--serve --days 2")
+	@$(BIN)/stablesats demo $(ARGS)
+
+tools: ## what the tests need that pip does not have: promtool, Node's medici
+	@scripts/fetch-promtool
+	@scripts/fetch-node-medici
+
+test: .venv/.complete tools ## the whole test suite (ARGS="tests/medici_py -k void" for a part)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+lint: .venv/.complete ## format check, lint, strict types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: .venv/.complete ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/.complete ## benchmarks, side by side in one run
+	@$(BIN)/python -m pytest benchmarks -p no:cacheprovider -o addopts= --benchmark-only --benchmark-columns=median,min,max,ops $(ARGS)
+
+clean: ## remove what make has made
+	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
