@@ -1,0 +1,361 @@
+"""`Book`: the face of the library. Its methods parse what the caller gave and delegate."""
+
+import datetime as dt
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+
+from medici_py.account_changes import watch_accounts
+from medici_py.accounts import AccountLike, parse_query_paths, with_ancestors
+from medici_py.balances import Balance, BalanceEngine, EntrySums
+from medici_py.book_settings import BookSettings, DimensionsLike, parse_dimensions
+from medici_py.change_events import ChangePosition, JournalChange
+from medici_py.documents import Journal, Transaction
+from medici_py.driver import (
+    Database,
+    Document,
+    Session,
+    adopt_session,
+    has_transaction,
+    is_database,
+    refusing_standalone,
+)
+from medici_py.entry import Entry, lock_targets
+from medici_py.entry_rules import EntryRules
+from medici_py.errors import (
+    BookConstructorError,
+    InvalidQueryError,
+    JournalNotFoundError,
+    TransactionError,
+)
+from medici_py.instants import InstantLike, utc_now
+from medici_py.ledger import LedgerPage, LedgerReader, parse_page
+from medici_py.money import DecimalStorage
+from medici_py.posting import JournalPoster
+from medici_py.query import LegQuery, parse_leg_query, parse_object_id
+from medici_py.store import ReadOptions, Store
+
+
+class Reads(TypedDict, total=False):
+    """The keyword arguments that every read takes.
+
+    ``session`` joins the caller's session. ``read_preference`` defaults to the database's own.
+    ``read_concern`` defaults to one majority-committed snapshot, so that an answer never holds half a
+    journal; inside a transaction the transaction decides.
+    """
+
+    session: Session | None
+    read_preference: Any
+    read_concern: ReadConcern | None
+
+
+class Book:
+    """A named set of journals in a database, and all that can be asked of it.
+
+    Making one costs nothing and touches no server; any number may exist for one book, in any number of
+    processes and tasks. Run `init_models` once before the first entry.
+
+    Args:
+        name: Any text that is not blank.
+        database: A database of ``pymongo.AsyncMongoClient`` or ``motor.motor_asyncio.AsyncIOMotorClient``.
+        precision: Decimal places an amount may have; more are refused, nothing is rounded.
+        max_account_path: Parts an account may have.
+        balance_snapshot_sec: Accepted for books configured for medici. Balances are summed over the
+            entries, so no answer is ever older than the entries.
+        expire_balance_snapshot_sec: The same; twice *balance_snapshot_sec* if left out.
+        dimensions: Names (``("currency", "layer")``) or names with defaults
+            (``{"currency": None, "layer": "SETTLED"}``) in each of which debits must equal credits.
+        decimal_storage: ``"decimal128"``, or ``"double"`` for a book that Node's medici reads with fractions.
+        running_balances: True if only this library writes the book; False for a book that Node also
+            writes, whose legs then get their ids from the server.
+        group_commit: Whether concurrent commits may share a MongoDB transaction. Each has its own so far,
+            either way; nothing that a caller can see depends on it.
+        transaction_model: A subclass of `Transaction`; its fields are top-level in a leg.
+        journal_model: A subclass of `Journal`; the defaults of its own fields are stored on each journal.
+        clock: Where the recorded time comes from.
+
+    Raises:
+        BookConstructorError: If a parameter is outside what it accepts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        *,
+        precision: int = 8,
+        max_account_path: int = 3,
+        balance_snapshot_sec: float | None = 86_400,
+        expire_balance_snapshot_sec: float | None = None,
+        dimensions: DimensionsLike = (),
+        decimal_storage: DecimalStorage = "decimal128",
+        running_balances: bool = True,
+        group_commit: bool = True,
+        transaction_model: type[Transaction] = Transaction,
+        journal_model: type[Journal] = Journal,
+        clock: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
+        snapshot_sec = 86_400 if balance_snapshot_sec is None else balance_snapshot_sec
+        self.settings = settings = BookSettings(
+            name=name,
+            precision=precision,
+            max_account_path=max_account_path,
+            balance_snapshot_sec=snapshot_sec,
+            expire_balance_snapshot_sec=(
+                snapshot_sec * 2 if expire_balance_snapshot_sec is None else expire_balance_snapshot_sec
+            ),
+            dimensions=parse_dimensions(dimensions),
+            decimal_storage=decimal_storage,
+            running_balances=running_balances,
+            group_commit=group_commit,
+            transaction_model=transaction_model,
+            journal_model=journal_model,
+        )
+        if not is_database(database):
+            raise BookConstructorError(
+                f"Invalid value for database provided. Found {type(database)!r}, give a database of "
+                "pymongo.AsyncMongoClient or motor's AsyncIOMotorClient."
+            )
+        self.name = name
+        self._store = Store(database)
+        self._rules = EntryRules(
+            book=name,
+            precision=precision,
+            max_account_path=max_account_path,
+            storage=decimal_storage,
+            dimensions=settings.dimensions,
+            server_ids=not running_balances,
+            transaction_model=transaction_model,
+            journal_model=journal_model,
+            codec_options=self._store.codec_options,
+        )
+        self._clock = clock
+        self._poster = JournalPoster(self._store, self._rules, clock)
+        self._balances: BalanceEngine = EntrySums(self._store, precision=precision)
+        self._ledger = LedgerReader(self._store, transaction_model)
+
+    def __repr__(self) -> str:
+        return f"<Book {self.name!r} in {self._store.database.name!r}>"
+
+    @property
+    def database(self) -> AsyncDatabase[Document]:
+        """The database of the book, reading aware UTC datetimes; of Motor if that is what was given."""
+        return self._store.database
+
+    def entry(
+        self, memo: str, *, date: InstantLike | None = None, original_journal: ObjectId | str | None = None
+    ) -> Entry:
+        """Begin an entry; nothing is written before its ``commit()``.
+
+        Args:
+            memo: What happened.
+            date: Effective date; the recorded time if left out.
+            original_journal: The journal this one follows from, stored on every leg.
+
+        Raises:
+            TransactionError: If an argument is refused; the error names it.
+        """
+        return Entry(memo, self._rules, self._poster, date=date, original_journal=original_journal)
+
+    async def balance(
+        self,
+        account: AccountLike | None = None,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        start_date: InstantLike | None = None,
+        end_date: InstantLike | None = None,
+        start_tx_id: ObjectId | str | None = None,
+        end_tx_id: ObjectId | str | None = None,
+        **reads: Unpack[Reads],
+    ) -> Balance:
+        """Return credits minus debits of *account* and everything below it.
+
+        Args:
+            account: A path, a list of paths (their union, each leg counted once), or None for the book.
+            extra: What else legs must match: fields of the model by stored name, any other key in meta.
+                Values may be query operators; wrap untrusted ones in `exactly`.
+            start_date: Earliest effective date, inclusive.
+            end_date: Latest effective date, inclusive.
+            start_tx_id: Only legs with a greater id.
+            end_tx_id: Only legs with this id or a smaller one.
+            **reads: ``session``, ``read_preference``, ``read_concern``.
+
+        Raises:
+            InvalidQueryError: If an argument cannot mean anything.
+            UnreadableDocumentError: If a matching leg stores an amount that is no number.
+        """
+        query = self._query(
+            account,
+            extra,
+            start_date=start_date,
+            end_date=end_date,
+            start_tx_id=start_tx_id,
+            end_tx_id=end_tx_id,
+        )
+        with refusing_standalone():
+            return Balance.of(await self._balances.turnover(query, _options(reads)))
+
+    async def ledger(
+        self,
+        account: AccountLike | None = None,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        start_date: InstantLike | None = None,
+        end_date: InstantLike | None = None,
+        per_page: int | None = None,
+        page: int | None = None,
+        reverse: bool = False,
+        **reads: Unpack[Reads],
+    ) -> LedgerPage[Transaction]:
+        """Return legs, newest first: by effective date, then recorded time, then id.
+
+        Args:
+            account: As in `balance`.
+            extra: As in `balance`.
+            start_date: As in `balance`.
+            end_date: As in `balance`.
+            per_page: Legs on a page; all of them if left out.
+            page: Number of the page, from 1.
+            reverse: Oldest first.
+            **reads: ``session``, ``read_preference``, ``read_concern``.
+
+        Returns:
+            The legs and how many there are on all pages, both of the same moment.
+
+        Raises:
+            InvalidQueryError: If an argument cannot mean anything.
+        """
+        query = self._query(account, extra, start_date=start_date, end_date=end_date)
+        pages = parse_page(per_page, page)
+        with refusing_standalone():
+            return await self._ledger.page(query, _options(reads), pages, oldest_first=reverse)
+
+    def stream(
+        self,
+        account: AccountLike | None = None,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        start_date: InstantLike | None = None,
+        end_date: InstantLike | None = None,
+        reverse: bool = False,
+        **reads: Unpack[Reads],
+    ) -> AsyncIterator[Transaction]:
+        """Iterate over legs in the order of `ledger`, each exactly once, in constant memory.
+
+        Raises:
+            InvalidQueryError: If an argument cannot mean anything; at the call, not at the first leg.
+        """
+        query = self._query(account, extra, start_date=start_date, end_date=end_date)
+        return self._ledger.stream(query, _options(reads), oldest_first=reverse)
+
+    async def void(
+        self,
+        journal_id: ObjectId | str,
+        reason: str | None = None,
+        *,
+        use_original_date: bool = False,
+        session: Session | None = None,
+    ) -> Journal:
+        """Void a journal: mark it and its legs, and post a journal with the sides swapped.
+
+        All or nothing; of several at once exactly one succeeds. With a session whose transaction is open
+        it joins that one.
+
+        Args:
+            journal_id: The journal, as an ObjectId or its 24 hexadecimal digits.
+            reason: Text stored as ``void_reason`` and as memo of the reversal; made from the memo if empty.
+            use_original_date: Whether the reversal takes effect when the journal did, instead of now.
+            session: The caller's session.
+
+        Returns:
+            The reversing journal.
+
+        Raises:
+            JournalNotFoundError: If this book has no such journal.
+            JournalAlreadyVoidedError: If it is voided already.
+            ConsistencyError: If somebody else changed it meanwhile.
+            IncompleteJournalError: If its legs are not all there.
+            TransactionError: If it has nothing to reverse, or the reversal cannot be saved.
+        """
+        if reason is not None and not isinstance(reason, str):
+            raise TransactionError(f"Reason {reason!r} refused: give text.", field="reason", value=reason)
+        try:
+            wanted = parse_object_id("journal_id", journal_id)
+        except InvalidQueryError as exc:
+            raise JournalNotFoundError(journal_id=journal_id, book=self.name) from exc
+        return await self._poster.void(
+            wanted, reason, use_original_date=use_original_date, session=adopt_session(session)
+        )
+
+    def changes(
+        self, account: AccountLike | None = None, *, after: ChangePosition | None = None
+    ) -> AsyncGenerator[JournalChange]:
+        """Iterate over the journals of this book as they are committed, in commit order, without end.
+
+        A void gives a `JournalVoided`, then the `JournalPosted` of its reversal. The stream opens with the
+        first step; to be sure of it beforehand use `medici_py.changes.open_changes`.
+
+        Args:
+            account: Only journals with a leg on these accounts or below, as in `balance`.
+            after: Where to go on, the ``position`` of an earlier change; from now on if left out.
+
+        Raises:
+            InvalidQueryError: If *account* is no account; at the call.
+            ChangeHistoryLostError: If MongoDB no longer has what comes after *after*.
+        """
+        return watch_accounts(
+            self._store,
+            self.name,
+            parse_query_paths(account),
+            after=after,
+            journal_model=self.settings.journal_model,
+            transaction_model=self.settings.transaction_model,
+        )
+
+    async def list_accounts(self, **reads: Unpack[Reads]) -> list[str]:
+        """Return every account of the book and everything above one, sorted by code point."""
+        options = _options(reads)
+        legs = self._store.transactions_for(options)
+        with refusing_standalone():
+            found = await legs.distinct("accounts", {"book": self.name}, session=options.session)
+        return with_ancestors(found)
+
+    async def writelock_accounts(self, accounts: Sequence[str], *, session: Session) -> "Book":
+        """Lock *accounts* until the transaction of *session* ends, against others that lock them.
+
+        Two transactions that lock one account conflict: the later one runs again and sees the earlier
+        one's entries. Post, read the balance, raise if it is too low, lock last.
+
+        Raises:
+            TransactionError: If *session* has no open transaction, which is what holds the locks.
+        """
+        joined = adopt_session(session)
+        if self._store.capabilities.transactions and not has_transaction(joined):
+            raise TransactionError(
+                "Write locks need a session with an open transaction; run the work in mongo_transaction()."
+            )
+        await self._store.lock_accounts(
+            lock_targets(accounts, ()), book=self.name, now=self._clock(), session=joined
+        )
+        return self
+
+    def _query(self, account: AccountLike | None, extra: Mapping[str, Any] | None, **bounds: Any) -> LegQuery:
+        return parse_leg_query(
+            self.name,
+            account,
+            extra,
+            **bounds,
+            model=self.settings.transaction_model,
+            codec_options=self._rules.codec_options,
+        )
+
+
+def _options(reads: Reads) -> ReadOptions:
+    return ReadOptions(
+        session=adopt_session(reads.get("session")),
+        read_preference=reads.get("read_preference"),
+        read_concern=reads.get("read_concern"),
+    )

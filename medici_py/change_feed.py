@@ -1,0 +1,267 @@
+"""One change stream over a database's journals and legs, kept open while servers come and go."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from pymongo.errors import ConnectionFailure, CursorNotFound, OperationFailure, PyMongoError
+
+from medici_py.backoff import backoff_secs
+from medici_py.change_events import ChangePosition, StoredChange, change_pipeline, read_change
+from medici_py.driver import ChangeStream, Database, adopt, capabilities, watch
+from medici_py.errors import MediciError, UnsupportedDeploymentError
+
+# CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
+_HISTORY_LOST = frozenset({136, 260, 280, 286})
+_CURSOR_KILLED = 237  # somebody ended the cursor, not the wish to follow the changes
+_NO_CHANGE_STREAMS = 40573  # Location40573: a standalone mongod's answer to $changeStream
+_RESUMABLE_LABEL = "ResumableChangeStreamError"
+_FIRST_PAUSE_SECS = 0.1
+_LONGEST_PAUSE_SECS = 5.0
+_CLOSE_SECS = 2.0
+_READ_AHEAD = 256  # changes; a reader that is slower than the stream makes it wait
+
+
+_Item: TypeAlias = tuple[StoredChange | None, ChangePosition]
+
+
+class ChangeStreamError(MediciError):
+    """The stream of changes ended; the message says why.
+
+    Attributes:
+        position: Where it ended: everything up to here was handed out.
+    """
+
+    def __init__(self, message: str, position: ChangePosition) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class ChangeHistoryLostError(ChangeStreamError):
+    """MongoDB no longer has the changes after the position, or the database was dropped."""
+
+
+class ChangeStreamInterruptedError(ChangeStreamError):
+    """MongoDB was away for longer than the stream waits; resuming at the position later is safe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSettings:
+    """How patient a stream of changes is.
+
+    Attributes:
+        max_await_time_ms: How long the server waits for a change before it answers that there is none.
+        answer_timeout_secs: How long it may take to answer beyond that before it counts as away.
+        resume_timeout_secs: How long to try to resume while it is away.
+    """
+
+    max_await_time_ms: int = 1_000
+    answer_timeout_secs: float = 10.0
+    resume_timeout_secs: float = 60.0
+
+
+class ChangeFeed:
+    """The stored changes after a position, one by one, in commit order.
+
+    For one reader. A task of its own talks to the server, a bounded number of changes ahead of the reader, so
+    cancelling `next` disturbs nothing and loses nothing.
+
+    Args:
+        database: Of PyMongo Async or Motor.
+        books: Names of the books wanted; None for all.
+        after: Where to begin; None for now, that is the moment of `open`.
+        settings: How patient to be.
+        jitter: Random numbers from 0 to 1.
+        monotonic: A clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        books: Collection[str] | None,
+        *,
+        after: ChangePosition | None = None,
+        settings: FeedSettings | None = None,
+        jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = _ResumingStream(
+            database,
+            books,
+            after=after,
+            settings=settings or FeedSettings(),
+            jitter=jitter,
+            monotonic=monotonic,
+        )
+        self._position = self._stream.position
+        self._read_ahead: asyncio.Queue[_Item | Exception] = asyncio.Queue(_READ_AHEAD)
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def position(self) -> ChangePosition:
+        """The place after everything that was handed out."""
+        return self._position
+
+    async def open(self) -> None:
+        """Open the stream on the server: whatever is committed after this returns will be handed out.
+
+        Raises:
+            UnsupportedDeploymentError: If the server has no change streams.
+            ChangeStreamError: If they cannot be had; its leaves say which case it is.
+        """
+        await self._stream.open()
+        self._position = self._stream.position
+
+    async def next(self) -> StoredChange | None:
+        """Wait for the next change; None if the server said that there is none so far.
+
+        `position` moves on in both cases.
+
+        Raises:
+            UnsupportedDeploymentError: If the server has no change streams.
+            ChangeStreamError: If the stream ended; its leaves say which case it is.
+        """
+        if self._read_ahead.empty() and (self._reader is None or self._reader.done()):
+            self._reader = asyncio.create_task(self._read(), name="medici_py.ChangeFeed")
+        item = await self._read_ahead.get()
+        if isinstance(item, Exception):
+            raise item
+        change, self._position = item
+        return change
+
+    async def close(self) -> None:
+        """Close the cursor on the server; what was read ahead is forgotten. Idempotent."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.wait([reader])
+        await self._stream.close()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                change = await self._stream.next()
+                await self._read_ahead.put((change, self._stream.position))
+        except Exception as exc:  # noqa: BLE001 - the reader of the feed gets it, in its turn
+            await self._read_ahead.put(exc)
+
+
+class _ResumingStream:
+    """The change stream behind a feed, opened again after whatever can pass."""
+
+    def __init__(
+        self,
+        database: Database,
+        books: Collection[str] | None,
+        *,
+        after: ChangePosition | None,
+        settings: FeedSettings,
+        jitter: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.position = after or ChangePosition(None, None)
+        self._database = database
+        self._pipeline = change_pipeline(books)
+        self._settings = settings
+        self._jitter = jitter
+        self._monotonic = monotonic
+        self._stream: ChangeStream | None = None
+        self._failures = 0
+        self._failing_since = 0.0
+
+    async def open(self) -> None:
+        """Open the stream, if it is not open; try again while the server is away."""
+        while self._stream is None:
+            try:
+                async with asyncio.timeout(self._answer_secs):
+                    await self._open_stream()
+            except (PyMongoError, TimeoutError) as exc:
+                await self._recover_from(exc)
+
+    async def next(self) -> StoredChange | None:
+        """Return the next change, or None after an empty answer; open the stream again as needed."""
+        while True:
+            await self.open()
+            try:
+                async with asyncio.timeout(self._answer_secs):
+                    return await self._read()
+            except (PyMongoError, TimeoutError) as exc:
+                await self._recover_from(exc)
+
+    async def close(self) -> None:
+        """Close the cursor on the server. Idempotent."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with contextlib.suppress(PyMongoError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECS):
+                    await stream.close()
+
+    @property
+    def _answer_secs(self) -> float:
+        return self._settings.max_await_time_ms / 1000 + self._settings.answer_timeout_secs
+
+    async def _open_stream(self) -> None:
+        if not capabilities(self._database).transactions:
+            raise UnsupportedDeploymentError("mongomock has no change streams; use a real MongoDB for this.")
+        self._stream = await watch(
+            adopt(self._database),
+            self._pipeline,
+            max_await_time_ms=self._settings.max_await_time_ms,
+            **self.position.watch_options(),
+        )
+        # Without a position the place "now" is this stream's: a resumption must not mean a later "now".
+        if self.position.token is None and self._stream.resume_token is not None:
+            self.position = replace(self.position, token=self._stream.resume_token)
+
+    async def _read(self) -> StoredChange | None:
+        stream = self._stream
+        if stream is None:
+            raise AssertionError("the stream is open")
+        document = await stream.try_next()
+        self._failures = 0
+        if document is not None:
+            change = read_change(document)
+            self.position = change.position
+            return change
+        if not stream.alive:
+            await self.close()
+            raise ChangeHistoryLostError("the database was dropped or renamed", self.position)
+        self.position = replace(self.position, token=stream.resume_token)
+        return None
+
+    async def _recover_from(self, error: PyMongoError | TimeoutError) -> None:
+        """Wait a moment before the stream is opened again; raise if there is no point."""
+        await self.close()
+        if isinstance(error, OperationFailure) and error.code == _NO_CHANGE_STREAMS:
+            raise UnsupportedDeploymentError from error
+        if isinstance(error, OperationFailure) and error.code in _HISTORY_LOST:
+            raise ChangeHistoryLostError(
+                f"MongoDB no longer has the changes after {self.position.cluster_time}: {error}",
+                self.position,
+            ) from error
+        if not _is_transient(error):
+            raise ChangeStreamError(f"the stream of changes ended: {error}", self.position) from error
+        self._failures += 1
+        if self._failures == 1:
+            self._failing_since = self._monotonic()
+        away_secs = self._monotonic() - self._failing_since
+        if away_secs >= self._settings.resume_timeout_secs:
+            raise ChangeStreamInterruptedError(
+                f"MongoDB was away for {away_secs:.1f} s: {str(error) or 'it did not answer'}", self.position
+            ) from error
+        pause = backoff_secs(
+            self._failures, first_secs=_FIRST_PAUSE_SECS, max_secs=_LONGEST_PAUSE_SECS, jitter=self._jitter()
+        )
+        await asyncio.sleep(pause)
+
+
+def _is_transient(error: PyMongoError | TimeoutError) -> bool:
+    if isinstance(error, (TimeoutError, ConnectionFailure, CursorNotFound)):
+        return True
+    if isinstance(error, OperationFailure) and error.code == _CURSOR_KILLED:
+        return True
+    return error.has_error_label(_RESUMABLE_LABEL)

@@ -1,0 +1,319 @@
+"""The commands of ``medici``: each reads its arguments, asks a book, and shows the answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import ConfigDict
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
+
+from medici_py import cli_output
+from medici_py.accounts import covers, split
+from medici_py.balances import Balance
+from medici_py.book import Book
+from medici_py.cli_arguments import parse_from, parse_to, parse_where
+from medici_py.documents import Journal, Transaction
+from medici_py.driver import snapshot_session
+from medici_py.errors import (
+    BookConstructorError,
+    InvalidQueryError,
+    JournalAlreadyVoidedError,
+    JournalNotFoundError,
+    MediciError,
+    TransactionError,
+)
+from medici_py.mongo_uri import check_deployment
+from medici_py.reports import read_statement
+
+T = TypeVar("T")
+
+# Without decorated tracebacks: they print local variables, the URI's password among them.
+app = typer.Typer(
+    name="medici",
+    help="Look into the books of a medici database, and void journals.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Uri = Annotated[
+    str,
+    typer.Option(
+        envvar="MONGODB_URI",
+        metavar="URI",
+        help="MongoDB replica set or sharded cluster; put a password into the variable, not the option.",
+    ),
+]
+DatabaseName = Annotated[
+    str | None, typer.Option("--database", metavar="NAME", help="Database; if left out, the one in the URI.")
+]
+BookName = Annotated[str, typer.Option("--book", metavar="NAME", help="Book.")]
+SharedWithNode = Annotated[
+    bool, typer.Option("--shared-with-node", help="Node's medici writes this book, too.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table; amounts are exact strings.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=TEXT",
+        help="Only legs with this field or meta key; KEY:=JSON for numbers and true. May be repeated.",
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="DATE", help="Earliest effective date: 2024-01-31 or ISO 8601 with zone."),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DATE", help="Latest effective date, inclusive; a date means all that day."),
+]
+Accounts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ACCOUNT]...", help="Accounts, each with all below it.", show_default=False),
+]
+
+
+class _WholeTransaction(Transaction):
+    """A leg with whatever else is stored at its top level, in ``model_extra``."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a book is and how it is opened."""
+
+    uri: str
+    database: str | None
+    book: str
+    shared_with_node: bool
+
+    def open(self, client: AsyncMongoClient[dict[str, Any]]) -> Book:
+        return Book(
+            self.book,
+            self._database(client),
+            running_balances=not self.shared_with_node,
+            transaction_model=_WholeTransaction,
+        )
+
+    def _database(self, client: AsyncMongoClient[dict[str, Any]]) -> AsyncDatabase[dict[str, Any]]:
+        if self.database is not None:
+            return client[self.database]
+        try:
+            return client.get_default_database()
+        except ConfigurationError as exc:
+            raise typer.BadParameter(
+                "needed, because the URI names no database", param_hint="--database"
+            ) from exc
+
+
+@app.command()
+def balance(
+    uri: Uri,
+    book: BookName,
+    *,
+    accounts: Accounts = None,
+    database: DatabaseName = None,
+    where: Where = None,
+    from_: From = None,
+    to: To = None,
+    shared_with_node: SharedWithNode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show balances, credits minus debits: of each account, or of the whole book."""
+    dates, conditions = _dates(from_, to), _conditions(where)
+
+    async def ask(book: Book) -> list[tuple[str | None, Balance]]:
+        wanted: Sequence[str | None] = accounts or [None]
+        async with snapshot_session(book.database.client) as session:
+            return [
+                (account, await book.balance(account, conditions, **dates, session=session))
+                for account in wanted
+            ]
+
+    balances = _answer(_Address(uri, database, book, shared_with_node), ask)
+    if as_json:
+        typer.echo(cli_output.json_text(cli_output.balances_json(balances)))
+    else:
+        cli_output.print_table(cli_output.balance_table(balances))
+
+
+@app.command()
+def ledger(
+    uri: Uri,
+    book: BookName,
+    *,
+    accounts: Accounts = None,
+    database: DatabaseName = None,
+    where: Where = None,
+    from_: From = None,
+    to: To = None,
+    per_page: Annotated[int, typer.Option(min=1, help="Legs on a page.")] = 50,
+    page: Annotated[int, typer.Option(min=1, help="Number of the page.")] = 1,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Oldest first.")] = False,
+    shared_with_node: SharedWithNode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a page of legs, newest first: of these accounts, or of the whole book."""
+    dates, conditions = _dates(from_, to), _conditions(where)
+    answer = _answer(
+        _Address(uri, database, book, shared_with_node),
+        lambda book: book.ledger(
+            accounts or None, conditions, **dates, per_page=per_page, page=page, reverse=reverse
+        ),
+    )
+    if as_json:
+        typer.echo(cli_output.json_text(cli_output.page_json(answer, page=page, per_page=per_page)))
+        return
+    cli_output.print_table(cli_output.legs_table(answer.results))
+    pages = -(-answer.total // per_page)
+    typer.echo(f"Page {page} of {pages}: {len(answer.results)} of {answer.total} legs.")
+
+
+@app.command()
+def accounts(
+    uri: Uri,
+    book: BookName,
+    *,
+    accounts: Accounts = None,
+    database: DatabaseName = None,
+    shared_with_node: SharedWithNode = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the accounts that have legs, and those above them, one a line."""
+    found = _answer(
+        _Address(uri, database, book, shared_with_node),
+        lambda book: book.list_accounts(),
+    )
+    tops = [split(account) for account in accounts or ()]
+    names = [name for name in found if not tops or any(covers(top, split(name)) for top in tops)]
+    if as_json:
+        typer.echo(cli_output.json_text(names))
+    else:
+        for name in names:
+            typer.echo(cli_output.printable(name))
+
+
+@app.command()
+def statement(
+    account: Annotated[str, typer.Argument(help="Account, with all below it.")],
+    uri: Uri,
+    book: BookName,
+    *,
+    database: DatabaseName = None,
+    where: Where = None,
+    from_: From = None,
+    to: To = None,
+    shared_with_node: SharedWithNode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show an account's opening balance, its legs with the balance after each, and its closing balance."""
+    dates, conditions = _dates(from_, to), _conditions(where)
+    answer = _answer(
+        _Address(uri, database, book, shared_with_node),
+        lambda book: read_statement(book, account, conditions, **dates),
+    )
+    if as_json:
+        typer.echo(cli_output.json_text(cli_output.statement_json(account, answer)))
+    else:
+        cli_output.print_table(cli_output.statement_table(answer))
+
+
+@app.command()
+def void(
+    journal_id: Annotated[str, typer.Argument(help="Id of the journal, 24 hexadecimal digits.")],
+    uri: Uri,
+    book: BookName,
+    *,
+    database: DatabaseName = None,
+    reason: Annotated[str | None, typer.Option(help="Why; made from the memo if left out.")] = None,
+    original_date: Annotated[
+        bool, typer.Option("--original-date", help="Date the reversal as the journal, not now.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    shared_with_node: SharedWithNode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Void a journal: mark it, and post the journal that reverses it. Asks first, unless --yes."""
+    address = _Address(uri, database, book, shared_with_node)
+    legs = _answer(address, lambda book: _voidable_legs(book, journal_id))
+    if not yes:
+        cli_output.print_table(cli_output.legs_table(legs), to_stderr=True)
+        typer.confirm(f"Void journal {journal_id}?", abort=True, err=True)
+
+    async def reverse(book: Book) -> Journal:
+        return await book.void(journal_id, reason, use_original_date=original_date)
+
+    reversal = _answer(address, reverse)
+    if as_json:
+        typer.echo(cli_output.json_text(cli_output.reversal_json(journal_id, reversal)))
+    else:
+        memo = cli_output.printable(reversal.memo)
+        typer.echo(f"Voided {journal_id}. Reversed by {reversal.id}: {memo}")
+
+
+async def _voidable_legs(book: Book, journal_id: str) -> list[Transaction]:
+    """Return the legs of a journal that may be voided from here."""
+    try:
+        legs = (await book.ledger(extra={"_journal": journal_id}, reverse=True)).results
+    except InvalidQueryError as exc:
+        raise JournalNotFoundError(journal_id=journal_id, book=book.name) from exc
+    if not legs:
+        raise JournalNotFoundError(journal_id=journal_id, book=book.name)
+    if any(leg.voided for leg in legs):
+        raise JournalAlreadyVoidedError(journal_id=journal_id, book=book.name)
+    own_fields = sorted({name for leg in legs for name in leg.model_extra or ()})
+    if own_fields:
+        raise TransactionError(
+            f"Journal {journal_id} has legs with fields of a custom schema ({', '.join(own_fields)}). Void it "
+            "from the application that declares them; from here its reversal would carry them under meta.",
+            field=own_fields[0],
+        )
+    return legs
+
+
+def _dates(from_: str | None, to: str | None) -> dict[str, Any]:
+    return {
+        "start_date": None if from_ is None else _read("--from", parse_from, from_),
+        "end_date": None if to is None else _read("--to", parse_to, to),
+    }
+
+
+def _conditions(where: list[str] | None) -> dict[str, Any]:
+    return _read("--where", parse_where, where or [])
+
+
+def _read(option: str, parse: Callable[[Any], T], text: object) -> T:
+    try:
+        return parse(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=option) from exc
+
+
+def _answer(address: _Address, ask: Callable[[Book], Awaitable[T]]) -> T:
+    """Ask a book; whatever is wrong becomes one line on standard error and the exit status."""
+    try:
+        check_deployment(address.uri)
+        return asyncio.run(_ask(address, ask))
+    except (InvalidQueryError, BookConstructorError) as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    except MediciError as exc:
+        _fail(str(exc))
+    except OperationFailure as exc:
+        _fail(str((exc.details or {}).get("errmsg", exc)))
+    except PyMongoError as exc:
+        _fail(str(exc))
+
+
+async def _ask(address: _Address, ask: Callable[[Book], Awaitable[T]]) -> T:
+    async with AsyncMongoClient[dict[str, Any]](address.uri) as client:
+        return await ask(address.open(client))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"medici: {cli_output.printable(' '.join(message.split()))}", err=True)
+    raise typer.Exit(1)

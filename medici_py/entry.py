@@ -1,0 +1,272 @@
+"""The entry builder: debits and credits gathered until they are committed as one journal.
+
+Everything here is pure until `Entry.commit`, which hands the entry to the book's poster. Ids are fixed
+when the entry and its legs are made, before the first attempt to write: whatever is tried again writes
+the same documents, and the server refuses the second copy.
+"""
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol, Self, TypeAlias
+
+from bson import ObjectId
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from medici_py.accounts import AccountLike, Path, join, parse_posting_path
+from medici_py.documents import Journal, Transaction, custom_stored_names, journal_defaults
+from medici_py.driver import Document, Session, adopt_session
+from medici_py.entry_rules import EntryRules
+from medici_py.errors import TransactionError, UnreadableDocumentError
+from medici_py.instants import InstantLike
+from medici_py.leg_fields import entry_instant, entry_memo, entry_object_id, split_extra
+from medici_py.money import ZERO, AmountLike, encode_amount, exact_sum, parse_amount
+
+WriteLocks: TypeAlias = Sequence[str] | re.Pattern[str]
+"""Accounts to lock: a list, or a pattern that is searched for in the account of each leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A debit or a credit of an entry that is being built.
+
+    Attributes:
+        id: Its ``_id``, unless the server makes it.
+        path: The account.
+        debit: Amount on the debit side, or zero.
+        credit: Amount on the credit side, or zero.
+        fields: Top-level fields set by the caller, under their stored names.
+        meta: Everything else the caller attached.
+    """
+
+    id: ObjectId
+    path: Path
+    debit: Decimal
+    credit: Decimal
+    fields: Mapping[str, Any]
+    meta: Mapping[str, Any]
+
+
+class Poster(Protocol):
+    """Writes a finished entry."""
+
+    async def post(
+        self, entry: "Entry", *, session: AsyncClientSession | None, writelock_accounts: WriteLocks | None
+    ) -> Journal:
+        """Write *entry* and return its journal."""
+
+
+class Entry:
+    """A journal in the making.
+
+    Build it with `debit` and `credit`, which return the entry itself, then `commit`. Not meant to be
+    shared between tasks while it is being built.
+    """
+
+    def __init__(
+        self,
+        memo: str,
+        rules: EntryRules,
+        poster: Poster,
+        *,
+        date: InstantLike | None = None,
+        original_journal: ObjectId | str | None = None,
+    ) -> None:
+        self.id = ObjectId()
+        self.memo = entry_memo(memo)
+        self.rules = rules
+        self.date = None if date is None else entry_instant("date", date)
+        self.original_journal = (
+            None if original_journal is None else entry_object_id("original_journal", original_journal)
+        )
+        self._poster = poster
+        self._legs: list[Leg] = []
+        self._journal: Journal | None = None
+
+    def __repr__(self) -> str:
+        state = "posted" if self._journal else "open"
+        return f"<Entry {self.memo!r} in {self.rules.book!r}: {len(self._legs)} legs, {state}>"
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The legs so far, in the order they were added."""
+        return tuple(self._legs)
+
+    def debit(self, account: AccountLike, amount: AmountLike, extra: Mapping[str, Any] | None = None) -> Self:
+        """Add a debit.
+
+        Args:
+            account: ``"Assets:Cash"`` or ``["Assets", "Cash"]``.
+            amount: In the book's unit: int, Decimal, str, or float at its shortest text.
+            extra: Fields of the transaction model by their stored names; every other key goes under
+                ``meta``. Copied now.
+
+        Raises:
+            InvalidAccountPathError: If the account cannot be posted to.
+            TransactionError: If the amount or a key is refused, or the entry is already posted.
+        """
+        path, value = self._parse(account, amount)
+        return self._add(path, debit=value, credit=ZERO, extra=extra)
+
+    def credit(
+        self, account: AccountLike, amount: AmountLike, extra: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Add a credit; as `debit`."""
+        path, value = self._parse(account, amount)
+        return self._add(path, debit=ZERO, credit=value, extra=extra)
+
+    async def commit(
+        self, *, session: Session | None = None, writelock_accounts: WriteLocks | None = None
+    ) -> Journal:
+        """Write the entry as a journal, all of it or nothing.
+
+        Without a session it runs in a transaction of its own, durable on a majority when this returns.
+        With a session whose transaction is open it joins that one: errors of the driver pass through so
+        that the transaction can be retried, and nothing counts until the caller commits. Calling it again
+        never writes twice: it returns the journal posted before or raises.
+
+        Args:
+            session: The caller's session.
+            writelock_accounts: Accounts to lock against other writers that lock them.
+
+        Raises:
+            TransactionError: If the entry is empty, does not balance or cannot be saved; ``.total`` is
+                credit minus debit where it does not balance.
+            UnknownOutcomeError: If the server could not be asked whether it committed.
+            UnsupportedDeploymentError: If the server has no transactions.
+        """
+        if self._journal is not None:
+            return self._journal
+        check_entry(self)
+        journal = await self._poster.post(
+            self, session=adopt_session(session), writelock_accounts=writelock_accounts
+        )
+        if session is None:
+            # A caller's session may still be rolled back; only a commit of our own is final.
+            self._journal = journal
+        return journal
+
+    def _parse(self, account: AccountLike, amount: AmountLike) -> tuple[Path, Decimal]:
+        rules = self.rules
+        path = parse_posting_path(account, max_account_path=rules.max_account_path)
+        return path, parse_amount(amount, precision=rules.precision, storage=rules.storage)
+
+    def _add(self, path: Path, *, debit: Decimal, credit: Decimal, extra: Mapping[str, Any] | None) -> Self:
+        if self._journal is not None:
+            raise TransactionError(
+                f"Entry {self.memo!r} is posted already as journal {self.id}; begin a new one."
+            )
+        fields, meta = split_extra(extra, self.rules)
+        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta))
+        return self
+
+
+def check_entry(entry: Entry) -> None:
+    """Check that *entry* may be posted: it has legs, and debits equal credits in every dimension.
+
+    Raises:
+        TransactionError: If not; the message begins with medici's ``INVALID_JOURNAL`` and ``.total`` is
+            credit minus debit where it does not balance.
+    """
+    if not entry.legs:
+        raise TransactionError(
+            f"INVALID_JOURNAL: entry {entry.memo!r} has no legs; add a debit and a credit."
+        )
+    for dimensions, legs in _by_dimensions(entry).items():
+        debited = exact_sum(leg.debit for leg in legs)
+        credited = exact_sum(leg.credit for leg in legs)
+        if debited != credited:
+            total = exact_sum((credited, debited.copy_negate()))
+            where = ", ".join(
+                f"{name} {value}" for name, value in zip(entry.rules.dimensions, dimensions, strict=True)
+            )
+            raise TransactionError(
+                f"INVALID_JOURNAL: can't commit non zero total: journal {entry.memo!r} does not balance"
+                f"{' in ' + where if where else ''}: debits {debited:f}, credits {credited:f}, "
+                f"difference {total:f}.",
+                total=total,
+            )
+
+
+def _by_dimensions(entry: Entry) -> dict[tuple[Any, ...], list[Leg]]:
+    names = tuple(entry.rules.dimensions)
+    groups: dict[tuple[Any, ...], list[Leg]] = defaultdict(list)
+    for leg in entry.legs:
+        groups[tuple(leg.fields.get(name, leg.meta.get(name)) for name in names)].append(leg)
+    return groups
+
+
+def leg_documents(entry: Entry, *, recorded_at: dt.datetime) -> list[Document]:
+    """Return the legs of *entry* as they are stored, fields in medici's order.
+
+    Raises:
+        TransactionError: If a leg does not fit the book's transaction model.
+    """
+    return [_leg_document(entry, leg, recorded_at) for leg in entry.legs]
+
+
+def _leg_document(entry: Entry, leg: Leg, recorded_at: dt.datetime) -> Document:
+    rules = entry.rules
+    document: Document = {} if rules.server_ids else {"_id": leg.id}
+    document |= {
+        "_journal": entry.id,
+        "account_path": list(leg.path),
+        "accounts": join(leg.path),
+        "book": rules.book,
+        "credit": encode_amount(leg.credit, rules.storage),
+        "datetime": entry.date or recorded_at,
+        "debit": encode_amount(leg.debit, rules.storage),
+        "memo": entry.memo,
+        "timestamp": recorded_at,
+    }
+    if entry.original_journal is not None:
+        document["_original_journal"] = entry.original_journal
+    document |= leg.fields
+    if leg.meta:
+        document["meta"] = dict(leg.meta)
+    if custom_stored_names(rules.transaction_model):
+        _check_model({"_id": leg.id, **document}, rules.transaction_model)
+    return document
+
+
+def _check_model(document: Document, model: type[Transaction]) -> None:
+    try:
+        model.from_document(document)
+    except UnreadableDocumentError as exc:
+        raise TransactionError(f"Failure to save journal: {exc}", field=exc.field, value=exc.value) from exc
+
+
+def journal_document(entry: Entry, leg_ids: Iterable[ObjectId], *, recorded_at: dt.datetime) -> Document:
+    """Return the journal of *entry* as it is stored, with the defaults of the book's journal model."""
+    return {
+        "_id": entry.id,
+        "memo": entry.memo,
+        "_transactions": list(leg_ids),
+        "datetime": entry.date or recorded_at,
+        "book": entry.rules.book,
+        **journal_defaults(entry.rules.journal_model),
+    }
+
+
+def lock_targets(locks: WriteLocks | None, accounts: Iterable[str]) -> list[str]:
+    """Return the accounts that *locks* means, each once: those listed, or those a pattern is found in.
+
+    Raises:
+        TransactionError: If *locks* is neither a list of accounts nor a pattern.
+    """
+    match locks:
+        case None:
+            return []
+        case re.Pattern():
+            return [account for account in dict.fromkeys(accounts) if locks.search(account)]
+        case list() | tuple() if all(isinstance(account, str) for account in locks):
+            return list(dict.fromkeys(locks))
+        case _:
+            raise TransactionError(
+                f"Write locks {locks!r} refused: give a list of accounts or a pattern.",
+                field="writelock_accounts",
+                value=locks,
+            )

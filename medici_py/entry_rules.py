@@ -1,0 +1,54 @@
+"""What a book demands of its entries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
+
+from medici_py.documents import Journal, Transaction
+from medici_py.money import DecimalStorage
+
+PROTECTED_KEYS = frozenset(
+    {
+        "_id",
+        "_journal",
+        "book",
+        "accounts",
+        "account_path",
+        "credit",
+        "debit",
+        "voided",
+        "void_reason",
+        "timestamp",
+    }
+)
+"""Fields that identify or value a leg; they follow from the call and cannot be set by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRules:
+    """What a book demands of its entries.
+
+    Attributes:
+        book: Name of the book.
+        precision: Decimal places an amount may have.
+        max_account_path: Parts an account may have.
+        storage: How fractions are stored.
+        dimensions: Names in which debits must equal credits separately, with the value a leg gets that
+            names none; None refuses such a leg.
+        server_ids: Whether the server makes the ids of legs.
+        transaction_model: The model whose fields are top-level in a leg.
+        journal_model: The model of the journal.
+        codec_options: How values become BSON.
+    """
+
+    book: str
+    precision: int = 8
+    max_account_path: int = 3
+    storage: DecimalStorage = "decimal128"
+    dimensions: Mapping[str, str | None] = field(default_factory=dict)
+    server_ids: bool = False
+    transaction_model: type[Transaction] = Transaction
+    journal_model: type[Journal] = Journal
+    codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS

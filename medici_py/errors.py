@@ -1,0 +1,221 @@
+"""Every error that the library raises on purpose, with the code medici gives the same case.
+
+`MediciError` is the root. What a caller can act on has a leaf of its own; what was tried, found and
+allowed stands in the message, and the facts are attributes::
+
+    MediciError                        500
+      BookConstructorError             400   a parameter of Book
+      InvalidAccountPathError          400   an account that cannot be posted to
+        InvalidAccountPathLengthError  400   deeper than the book allows
+      TransactionError                 400   an entry that was refused; nothing was written
+        DuplicateEntryError            400   posted before, or with other content under its key
+        InsufficientBalanceError       400   the account would fall below its bound
+        BalanceLimitError              400   the account would rise above its bound
+        UnknownOutcomeError            500   the server did not say whether it committed
+      InvalidQueryError                400   a question that cannot mean anything
+      JournalNotFoundError             403   (medici's source says 404, its constructor sets 403)
+      JournalAlreadyVoidedError        400
+      ConsistencyError                 400   someone voided the journal meanwhile
+      IncompleteJournalError           500   a journal whose legs are not all there
+      UnreadableDocumentError          500   a stored document that is no journal or leg
+      IndexConflictError               500   an index of ours exists with other options
+      UnsupportedDeploymentError       500   a standalone mongod has no transactions
+
+Source: medici 7.4, ``src/errors``; the leaves medici does not have are ours.
+"""
+
+from decimal import Decimal
+from typing import ClassVar
+
+
+class MediciError(Exception):
+    """The root of all errors of this library."""
+
+    code: ClassVar[int] = 500
+
+
+class BookConstructorError(MediciError):
+    """A parameter given to `Book` is outside what it accepts."""
+
+    code = 400
+
+
+class InvalidAccountPathError(MediciError):
+    """An account cannot be posted to: a part is empty, no text, or contains the separator.
+
+    Attributes:
+        account: What was given, as given.
+    """
+
+    code = 400
+
+    def __init__(self, message: str, *, account: object) -> None:
+        super().__init__(message)
+        self.account = account
+
+
+class InvalidAccountPathLengthError(InvalidAccountPathError):
+    """An account has more parts than the book's ``max_account_path``."""
+
+
+class TransactionError(MediciError):
+    """An entry was refused or could not be saved; nothing of it was written.
+
+    Attributes:
+        total: Credit minus debit, where the entry does not balance; else None.
+        field: Name of the offending field or key, where there is one.
+        value: What was found there.
+    """
+
+    code = 400
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        total: Decimal | None = None,
+        field: str | None = None,
+        value: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.total = total
+        self.field = field
+        self.value = value
+
+
+class DuplicateEntryError(TransactionError):
+    """The entry, or another one under the same key, has been posted already; nothing was written."""
+
+
+class _BoundError(TransactionError):
+    """A posting would move *account* past a bound.
+
+    Attributes:
+        account: The account, parts joined with ``:``.
+        balance: What the account has, credit minus debit.
+        required: What the entry would have needed or left.
+    """
+
+    def __init__(self, message: str, *, account: str, balance: Decimal, required: Decimal) -> None:
+        super().__init__(message, field="account", value=account)
+        self.account = account
+        self.balance = balance
+        self.required = required
+
+
+class InsufficientBalanceError(_BoundError):
+    """The account would fall below the leg's lower bound; nothing was written."""
+
+
+class BalanceLimitError(_BoundError):
+    """The account would rise above the leg's upper bound; nothing was written."""
+
+
+class UnknownOutcomeError(TransactionError):
+    """The server could not be asked whether the transaction committed; committing again is safe."""
+
+    code = 500
+
+
+class InvalidQueryError(MediciError):
+    """A filter, date, page or option of a read cannot mean anything; nothing was asked.
+
+    Attributes:
+        field: Name of the argument or key.
+        value: What was found there.
+    """
+
+    code = 400
+
+    def __init__(self, message: str, *, field: str, value: object = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
+
+
+class JournalNotFoundError(MediciError):
+    """No journal with this id in this book.
+
+    Attributes:
+        journal_id: What was looked for.
+        book: Name of the book.
+    """
+
+    code = 403
+
+    def __init__(self, *, journal_id: object, book: str) -> None:
+        super().__init__(f"Journal could not be found. No journal {journal_id!s} in book {book!r}.")
+        self.journal_id = journal_id
+        self.book = book
+
+
+class JournalAlreadyVoidedError(MediciError):
+    """The journal was voided before.
+
+    Attributes:
+        journal_id: The journal.
+        book: Name of the book.
+    """
+
+    code = 400
+
+    def __init__(self, *, journal_id: object, book: str) -> None:
+        super().__init__(f"Journal already voided. Journal {journal_id!s} in book {book!r}.")
+        self.journal_id = journal_id
+        self.book = book
+
+
+class ConsistencyError(MediciError):
+    """Somebody else changed the journal while it was being voided; it is as they left it."""
+
+    code = 400
+
+
+class IncompleteJournalError(MediciError):
+    """The legs stored for a journal are not the legs it names; it cannot be reversed.
+
+    Attributes:
+        journal_id: The journal.
+        expected: How many legs it names.
+        found: How many of them are stored in its book.
+    """
+
+    def __init__(self, *, journal_id: object, book: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"Transactions for journal {journal_id!s} not found in book {book!r}: "
+            f"it names {expected} legs, {found} of them are there. Nothing was changed."
+        )
+        self.journal_id = journal_id
+        self.expected = expected
+        self.found = found
+
+
+class UnreadableDocumentError(MediciError):
+    """A stored document cannot be read as a journal or a leg.
+
+    Attributes:
+        document_id: Its ``_id``.
+        field: The stored name of the field that cannot be read.
+        value: What is stored there.
+    """
+
+    def __init__(self, message: str, *, document_id: object, field: str, value: object = None) -> None:
+        super().__init__(message)
+        self.document_id = document_id
+        self.field = field
+        self.value = value
+
+
+class IndexConflictError(MediciError):
+    """An index that the library needs exists under the same name with other keys or options."""
+
+
+class UnsupportedDeploymentError(MediciError):
+    """The server has no transactions: it is neither a replica set nor a sharded cluster."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(
+            message
+            or "This MongoDB server is a standalone mongod, which has no transactions. Restart it with "
+            '--replSet rs0 and run rs.initiate() in mongosh once (or: mongosh --eval "rs.initiate()").'
+        )

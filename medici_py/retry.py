@@ -1,0 +1,56 @@
+"""When a MongoDB transaction is tried again: the rules, without the waiting.
+
+Source: MongoDB's transactions specification (error labels, the 120 s limit of the convenient API) and the
+backoff of PyMongo's own ``with_transaction``.
+"""
+
+from enum import Enum
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+DEADLINE_SECS = 120.0
+FIRST_DELAY_SECS = 0.005
+DELAY_GROWTH = 1.5
+MAX_DELAY_SECS = 0.5
+
+_TRANSIENT = "TransientTransactionError"
+_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+_MAX_TIME_EXPIRED = 50
+
+
+class Retry(Enum):
+    """What to do about an error inside a transaction."""
+
+    TRANSACTION = "run the whole transaction again"
+    COMMIT = "send the commit again"
+    NOTHING = "give up"
+
+
+def after_callback_error(error: BaseException) -> Retry:
+    """Decide after *error* came out of the transaction's body."""
+    if isinstance(error, PyMongoError) and error.has_error_label(_TRANSIENT):
+        return Retry.TRANSACTION
+    return Retry.NOTHING
+
+
+def after_commit_error(error: PyMongoError) -> Retry:
+    """Decide after *error* came out of the commit."""
+    if is_unknown_commit(error):
+        expired = isinstance(error, OperationFailure) and error.code == _MAX_TIME_EXPIRED
+        return Retry.NOTHING if expired else Retry.COMMIT
+    return after_callback_error(error)
+
+
+def is_unknown_commit(error: PyMongoError) -> bool:
+    """Whether the server may have committed although *error* came back."""
+    return error.has_error_label(_UNKNOWN_COMMIT)
+
+
+def delay_secs(tries: int, *, jitter: float) -> float:
+    """Return the pause before another try.
+
+    Args:
+        tries: Tries so far, 1 or more.
+        jitter: A random number from 0 to 1, so that those who collided do not collide again.
+    """
+    return jitter * min(FIRST_DELAY_SECS * DELAY_GROWTH ** min(tries, 50), MAX_DELAY_SECS)

@@ -1,0 +1,235 @@
+"""The collections of medici in one database: their names, their indexes, and the few writes made to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import bson
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import CollectionInvalid, OperationFailure
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from medici_py.driver import (
+    Collection,
+    Database,
+    Document,
+    adopt,
+    capabilities,
+    codec_options,
+    has_transaction,
+)
+from medici_py.errors import IndexConflictError
+
+JOURNALS = "medici_journals"
+TRANSACTIONS = "medici_transactions"
+LOCKS = "medici_locks"
+BALANCES = "medici_balances"
+
+LOCK_LIFETIME_SECS = 86_400
+
+# Names and options are medici's to the letter: Node creates the same indexes when it starts, and the same
+# keys under another name or with other options would make that fail.
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    JOURNALS: (),
+    TRANSACTIONS: (
+        IndexModel([("_journal", ASCENDING)]),
+        IndexModel([("book", ASCENDING), ("accounts", ASCENDING), ("datetime", DESCENDING)]),
+        IndexModel(
+            [
+                ("book", ASCENDING),
+                ("account_path.0", ASCENDING),
+                ("account_path.1", ASCENDING),
+                ("account_path.2", ASCENDING),
+                ("datetime", DESCENDING),
+            ]
+        ),
+    ),
+    LOCKS: (
+        IndexModel([("account", ASCENDING), ("book", ASCENDING)], unique=True),
+        IndexModel([("updatedAt", ASCENDING)], expireAfterSeconds=LOCK_LIFETIME_SECS),
+    ),
+    BALANCES: (
+        IndexModel([("key", ASCENDING)]),
+        IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
+    ),
+}
+
+_NAMESPACE_EXISTS = 48
+_INDEX_CONFLICTS = frozenset({85, 86})
+
+_SNAPSHOT = ReadConcern("snapshot")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How one read is done.
+
+    Attributes:
+        session: The caller's session, which decides read preference and concern inside a transaction.
+        read_preference: Where to read; the database's own if None.
+        read_concern: What to read; one majority-committed snapshot if None.
+    """
+
+    session: AsyncClientSession | None = None
+    read_preference: Any | None = None
+    read_concern: ReadConcern | None = None
+
+
+class Store:
+    """The collections of one database.
+
+    Stateless: any number may exist for one database, in any number of processes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = adopt(database)
+        self.capabilities = capabilities(database)
+        self.codec_options = codec_options(self.database)
+        self.journals: Collection = self.database[JOURNALS]
+        self.transactions: Collection = self.database[TRANSACTIONS]
+        self.locks: Collection = self.database[LOCKS]
+
+    @property
+    def client(self) -> Any:
+        """The client of the database."""
+        return self.database.client
+
+    @property
+    def latest_journals(self) -> Collection:
+        """The journals as a majority of the servers has them now, whatever the database's defaults are."""
+        if not self.capabilities.transactions:
+            return self.journals
+        return self.journals.with_options(
+            read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("majority")
+        )
+
+    def transactions_for(self, options: ReadOptions) -> Collection:
+        """Return the legs' collection, reading as *options* say."""
+        if not self.capabilities.transactions or has_transaction(options.session):
+            return self.transactions
+        return self.transactions.with_options(
+            read_preference=options.read_preference, read_concern=options.read_concern or _SNAPSHOT
+        )
+
+    async def insert_legs(
+        self, documents: Sequence[Document], *, journal_id: ObjectId, session: AsyncClientSession | None
+    ) -> list[ObjectId]:
+        """Insert the legs of a journal in order and return their ids in that order.
+
+        Legs without ``_id`` get one from the server: Node's cached balances count only ids greater than
+        the ones they have seen, and only the server's clock and counter give that.
+        """
+        if not self.capabilities.transactions:
+            await self.transactions.insert_many(list(documents))
+            return [document["_id"] for document in documents]
+        # Raw documents are sent as they are; of any other the driver would complete a missing _id.
+        options = self.codec_options
+        raw = [RawBSONDocument(bson.encode(document, codec_options=options)) for document in documents]
+        await self.transactions.insert_many(raw, session=session)
+        if "_id" in documents[0]:
+            return [document["_id"] for document in documents]
+        inserted = self.transactions.find({"_journal": journal_id}, {"_id": 1}, session=session).sort(
+            "_id", ASCENDING
+        )
+        return [document["_id"] async for document in inserted]
+
+    async def lock_accounts(
+        self, accounts: Sequence[str], *, book: str, now: datetime, session: AsyncClientSession | None
+    ) -> None:
+        """Touch the lock of each account, so that transactions which do the same conflict.
+
+        Without transactions a lock would hold nothing, and none is written.
+        """
+        if not self.capabilities.transactions:
+            return
+        locks = [
+            UpdateOne(
+                {"account": account, "book": book},
+                {"$set": {"updatedAt": now}, "$inc": {"__v": 1}},
+                upsert=True,
+            )
+            for account in dict.fromkeys(accounts)
+        ]
+        if locks:
+            await self.locks.bulk_write(locks, session=session)
+
+
+async def init_models(database: Database) -> None:
+    """Create the collections and indexes, where they are missing.
+
+    Idempotent, and safe in every process at the same time, next to Node's ``initModels()`` too.
+
+    Raises:
+        IndexConflictError: If an index of the same name or keys exists with other options.
+    """
+    adopted = adopt(database)
+    existing = set(await adopted.list_collection_names())
+    for name, indexes in INDEXES.items():
+        if name not in existing:
+            await _create_collection(adopted, name)
+        if indexes:
+            await _create_indexes(adopted[name], indexes)
+
+
+async def _create_collection(database: Any, name: str) -> None:
+    try:
+        await database.create_collection(name)
+    except CollectionInvalid:
+        return  # Another process was faster.
+    except OperationFailure as exc:
+        if exc.code != _NAMESPACE_EXISTS:
+            raise
+
+
+async def _create_indexes(collection: Collection, indexes: Sequence[IndexModel]) -> None:
+    try:
+        await collection.create_indexes(list(indexes))
+    except OperationFailure as exc:
+        if exc.code not in _INDEX_CONFLICTS:
+            raise
+        raise IndexConflictError(
+            f"An index of {collection.name} exists with other options: {exc}. "
+            "sync_indexes() replaces it if the name is ours; otherwise drop it by hand."
+        ) from exc
+
+
+async def sync_indexes(database: Database) -> list[str]:
+    """Make the library's own indexes what they should be.
+
+    Missing ones are created; one that carries a name of ours with other keys or options is replaced.
+    Indexes with any other name are never touched.
+
+    Returns:
+        The names of the indexes that were replaced, as ``collection.index``.
+    """
+    replaced: list[str] = []
+    adopted = adopt(database)
+    for name, indexes in INDEXES.items():
+        collection = adopted[name]
+        found = await collection.index_information() if indexes else {}
+        for index in indexes:
+            wanted = index.document
+            present = found.get(wanted["name"])
+            if present is not None and _differs(present, wanted):
+                await collection.drop_index(wanted["name"])
+                replaced.append(f"{name}.{wanted['name']}")
+    await init_models(database)
+    return replaced
+
+
+def _differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    options = ("unique", "expireAfterSeconds", "sparse", "partialFilterExpression", "collation")
+    return (
+        dict(present["key"]) != dict(wanted["key"])
+        or any(
+            (present.get(option) or None) != (wanted.get(option) or None)
+            for option in options
+            if option != "expireAfterSeconds"
+        )
+        or present.get("expireAfterSeconds") != wanted.get("expireAfterSeconds")
+    )

@@ -1,0 +1,96 @@
+"""Stored documents are read leniently, whoever wrote them."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bson import Decimal128, Int64, ObjectId
+from pydantic import ValidationError
+
+from medici_py import Journal, Transaction, UnreadableDocumentError
+from medici_py.documents import custom_stored_names, journal_defaults, object_id_names, stored_names
+
+NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+LEG: dict[str, Any] = {
+    "_id": ObjectId(),
+    "_journal": ObjectId(),
+    "account_path": ["A", "B"],
+    "accounts": "A:B",
+    "book": "MainBook",
+    "credit": 0,
+    "datetime": NOW,
+    "debit": 5,
+    "memo": "x",
+    "timestamp": NOW,
+}
+
+
+def test_leg_is_read_under_python_names() -> None:
+    """Stored names are aliases; what is absent has its default."""
+    leg = Transaction.from_document(LEG)
+    assert (LEG["_id"], LEG["_journal"], ("A", "B"), Decimal(5)) == (
+        leg.id,
+        leg.journal,
+        leg.account_path,
+        leg.debit,
+    )
+    assert (leg.meta, leg.original_journal, leg.voided, leg.void_reason) == ({}, None, False, None)
+
+
+@pytest.mark.parametrize("stored", [5, Int64(5), 5.0, Decimal128("5.0")])
+def test_amount_of_any_numeric_type_is_a_decimal(stored: Any) -> None:
+    """int32, int64, double, Decimal128."""
+    assert Decimal(5) == Transaction.from_document(LEG | {"debit": stored}).debit
+
+
+@pytest.mark.parametrize(
+    ("oddity", "field", "value"),
+    [
+        ({"meta": None}, "meta", {}),
+        ({"credit": None}, "credit", Decimal(0)),
+        ({"account_path": [], "accounts": ""}, "account_path", ()),
+        ({"account_path": ["A:B", ""]}, "account_path", ("A:B", "")),
+        ({"unknown": 1}, "memo", "x"),
+        ({"memo": None}, "memo", ""),
+    ],
+)
+def test_oddities_of_other_writers_are_readable(oddity: dict[str, Any], field: str, value: Any) -> None:
+    """What could not be posted here can still be read."""
+    assert value == getattr(Transaction.from_document(LEG | oddity), field)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("debit", True), ("debit", "5"), ("datetime", "soon"), ("_journal", 5)]
+)
+def test_field_that_cannot_be_read_is_named(field: str, value: Any) -> None:
+    """Document, field and value are in the error."""
+    with pytest.raises(UnreadableDocumentError, match=field) as caught:
+        Transaction.from_document(LEG | {field: value})
+    assert (LEG["_id"], field, value) == (caught.value.document_id, caught.value.field, caught.value.value)
+
+
+def test_documents_cannot_be_changed() -> None:
+    """A value read stays what was read."""
+    journal = Journal(id=ObjectId(), datetime=NOW, book="MainBook")
+    with pytest.raises(ValidationError):
+        journal.memo = "other"  # type: ignore[misc]
+
+
+class WalletTransaction(Transaction):
+    wallet_id: ObjectId | None = None
+    owner: str = "nobody"
+
+
+class ApprovedJournal(Journal):
+    approved: bool = False
+    reviewer: str
+
+
+def test_names_of_models_are_those_in_the_database() -> None:
+    """Aliases count, the model's own fields are told apart, id fields are known."""
+    assert {"_journal", "_original_journal", "wallet_id"} <= stored_names(WalletTransaction)
+    assert {"wallet_id", "owner"} == custom_stored_names(WalletTransaction)
+    assert {"_id", "_journal", "_original_journal", "wallet_id"} == object_id_names(WalletTransaction)
+    assert journal_defaults(ApprovedJournal) == {"approved": False}
+    assert journal_defaults(Journal) == {}

@@ -1,0 +1,55 @@
+"""What an application may rely on is in `medici_py.__all__`, and errors keep medici's codes."""
+
+import types
+
+import pytest
+
+import medici_py
+from medici_py import errors
+
+CODES = {
+    "MediciError": 500,
+    "BookConstructorError": 400,
+    "InvalidAccountPathError": 400,
+    "InvalidAccountPathLengthError": 400,
+    "TransactionError": 400,
+    "DuplicateEntryError": 400,
+    "InsufficientBalanceError": 400,
+    "BalanceLimitError": 400,
+    "UnknownOutcomeError": 500,
+    "InvalidQueryError": 400,
+    "JournalNotFoundError": 403,
+    "JournalAlreadyVoidedError": 400,
+    "ConsistencyError": 400,
+    "IncompleteJournalError": 500,
+    "UnreadableDocumentError": 500,
+    "IndexConflictError": 500,
+    "UnsupportedDeploymentError": 500,
+}
+
+
+def test_the_door_is_what_all_says() -> None:
+    """Every public name of the package is exported, and nothing else."""
+    public = {
+        name
+        for name, value in vars(medici_py).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public == set(medici_py.__all__)
+    assert len(medici_py.__all__) == len(set(medici_py.__all__))
+
+
+@pytest.mark.parametrize(("name", "code"), CODES.items())
+def test_error_has_its_code_under_the_one_root(name: str, code: int) -> None:
+    """Medici's codes, 403 for a missing journal included."""
+    error = getattr(medici_py, name)
+    assert issubclass(error, medici_py.MediciError)
+    assert code == error.code
+
+
+def test_every_error_is_listed() -> None:
+    """A new error needs a code here."""
+    public = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")
+    }
+    assert public - {"Decimal"} == set(CODES)
