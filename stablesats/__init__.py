@@ -1,0 +1,1 @@
+"""The dealer: user trades, the ledger, the hedge on OKX."""

@@ -1,0 +1,37 @@
+"""The secrets of an API key."""
+
+import pytest
+from pydantic import SecretStr
+
+from stablesats.errors import ConfigurationError
+from stablesats.okx import OkxCredentials
+
+
+def test_secrets_do_not_show(credentials: OkxCredentials, secrets: tuple[str, ...]) -> None:
+    """Neither the value nor one of its fields prints a secret."""
+    shown = f"{credentials!r} {credentials} {credentials.api_key!r} {credentials.secret_key} {credentials.passphrase}"
+    assert not any(secret in shown for secret in secrets)
+
+
+def test_secrets_are_there_when_asked_for_by_name() -> None:
+    """Plain text and `SecretStr` are both taken."""
+    credentials = OkxCredentials(api_key="k", secret_key=SecretStr("s"), passphrase="with blanks inside")
+    assert credentials.api_key.get_secret_value() == "k"
+    assert credentials.secret_key.get_secret_value() == "s"
+    assert credentials.passphrase.get_secret_value() == "with blanks inside"
+
+
+@pytest.mark.parametrize("field", ["api_key", "secret_key", "passphrase"])
+@pytest.mark.parametrize("value", ["", " hidden", "hidden\n", "hid\r\nden", "hiddén", "hid\x00den"])
+def test_a_value_that_no_header_can_carry_is_refused_by_name(field: str, value: str) -> None:
+    """The message names the field and never shows what it holds."""
+    values = {"api_key": "k", "secret_key": "s", "passphrase": "p", field: value}
+    with pytest.raises(ConfigurationError, match=f"OKX {field} is empty, begins or ends") as refused:
+        OkxCredentials(**values)
+    assert "hid" not in str(refused.value).replace("holds", "")
+
+
+def test_credentials_are_immutable(credentials: OkxCredentials) -> None:
+    """A client that was made with them keeps signing with them."""
+    with pytest.raises(AttributeError, match="immutable"):
+        credentials.api_key = SecretStr("other")
