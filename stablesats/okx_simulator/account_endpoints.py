@@ -1,0 +1,191 @@
+"""Endpoints of the trading account and, as far as clients need it to start, of the funding account.
+
+Source: OKX API v5, "Trading account" and "Funding account".
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from stablesats.okx_simulator.amounts import plain_text
+from stablesats.okx_simulator.endpoints import Answer, Call, Endpoint, Handler
+from stablesats.okx_simulator.market import Side
+from stablesats.okx_simulator.orders import check_cross_margin, field_text
+from stablesats.okx_simulator.rate_limits import Charge, Limit
+from stablesats.okx_simulator.refusals import RefusalError
+from stablesats.okx_simulator.rows import account_row, flat_position_row, position_row
+
+if TYPE_CHECKING:
+    from stablesats.okx_simulator.rows import Row
+
+_UID: Final = "44705892343619584"
+_LEVER: Final = re.compile(r"\d{1,6}(\.\d{1,4})?", re.ASCII)
+
+
+def account_config(call: Call) -> Answer:
+    """Answer futures mode (single-currency margin) and net position mode."""
+    row = {
+        "acctLv": "2",
+        "acctStpMode": "cancel_maker",
+        "autoLoan": False,
+        "ctIsoMode": "automatic",
+        "greeksType": "PA",
+        "ip": "",
+        "kycLv": "2",
+        "label": call.config.api_key,
+        "level": "Lv1",
+        "levelTmp": "",
+        "mainUid": _UID,
+        "mgnIsoMode": "automatic",
+        "opAuth": "0",
+        "perm": "read_only,withdraw,trade",
+        "posMode": "net_mode",
+        "roleType": "0",
+        "type": "0",
+        "uid": _UID,
+    }
+    return Answer([row])
+
+
+def balance(call: Call) -> Answer:
+    """Answer the trading account, valued at the mark; an empty account has no details."""
+    exchange = call.exchange
+    exchange.advance()
+    row = account_row(exchange.account, exchange.margin, exchange.price, exchange.instrument, call.started_at)
+    wanted = {ccy for ccy in call.query.get("ccy", "").split(",") if ccy}
+    details = [detail for detail in row["details"] if not wanted or detail["ccy"] in wanted]
+    return Answer([row | {"details": details}])
+
+
+def positions(call: Call) -> Answer:
+    """Answer the position.
+
+    Being flat has two shapes: no row at all, or, if ``instId`` names an instrument held before, one row
+    with ``pos`` ``0`` and empty numbers.
+    """
+    exchange = call.exchange
+    exchange.advance()
+    instrument, account = exchange.instrument, exchange.account
+    wanted = {inst_id for inst_id in call.query.get("instId", "").split(",") if inst_id}
+    if call.query.get("instType", "") not in {"", "SWAP"} or (wanted and instrument.inst_id not in wanted):
+        return Answer([])
+    rows: list[Row] = []
+    if account.position is not None:
+        rows = [position_row(account, account.position, exchange.margin, exchange.price, instrument)]
+    elif wanted and account.last_position is not None:
+        rows = [flat_position_row(account.last_position, account.updated_at, instrument)]
+    wanted_id = call.query.get("posId", "")
+    return Answer([row for row in rows if not wanted_id or row["posId"] == wanted_id])
+
+
+def leverage_info(call: Call) -> Answer:
+    """Answer the leverage set for the swap."""
+    call.instrument_only(call.required("instId"))
+    check_cross_margin(call.required("mgnMode"), "mgnMode")
+    row = {
+        "ccy": "",
+        "instId": call.exchange.instrument.inst_id,
+        "lever": plain_text(call.exchange.account.lever),
+        "mgnMode": "cross",
+        "posSide": "net",
+    }
+    return Answer([row])
+
+
+def set_leverage(call: Call) -> Answer:
+    """Set the leverage of the swap, if the equity covers the margin it asks for."""
+    call.instrument_only(field_text(call.fields, "instId"))
+    check_cross_margin(field_text(call.fields, "mgnMode"), "mgnMode")
+    lever = field_text(call.fields, "lever")
+    if not _LEVER.fullmatch(lever):
+        raise RefusalError("51000", "lever")
+    call.exchange.set_lever(Decimal(lever))
+    row = {
+        "instId": call.exchange.instrument.inst_id,
+        "lever": plain_text(call.exchange.account.lever),
+        "mgnMode": "cross",
+        "posSide": "",
+    }
+    return Answer([row])
+
+
+def max_size(call: Call) -> Answer:
+    """Answer the largest order on either side, in contracts: what closes plus what then opens."""
+    inst_id = call.required("instId")
+    call.instrument_only(inst_id)
+    check_cross_margin(call.required("tdMode"), "tdMode")
+    call.exchange.advance()
+    row = {
+        "ccy": call.exchange.instrument.settle_currency,
+        "instId": inst_id,
+        "maxBuy": plain_text(call.exchange.largest_order_contracts(Side.BUY)),
+        "maxSell": plain_text(call.exchange.largest_order_contracts(Side.SELL)),
+    }
+    return Answer([row])
+
+
+def funding_balances(call: Call) -> Answer:
+    """Answer the funding account; a balance of zero has no row."""
+    held_btc = call.exchange.funding_btc
+    wanted = call.query.get("ccy", "")
+    if not held_btc or (wanted and "BTC" not in wanted.split(",")):
+        return Answer([])
+    text = plain_text(held_btc)
+    return Answer([{"availBal": text, "bal": text, "ccy": "BTC", "frozenBal": "0"}])
+
+
+def currencies(call: Call) -> Answer:
+    """Answer bitcoin on its main chain, with the venue's documented fee and limits."""
+    wanted = call.query.get("ccy", "")
+    if wanted and "BTC" not in wanted.split(","):
+        return Answer([])
+    row = {
+        "canDep": True,
+        "canInternal": True,
+        "canWd": True,
+        "ccy": "BTC",
+        "chain": "BTC-Bitcoin",
+        "ctAddr": "",
+        "fee": "0.00005",
+        "logoLink": "",
+        "mainNet": True,
+        "maxFee": "0.00005",
+        "maxWd": "500",
+        "minDep": "0.0005",
+        "minDepArrivalConfirm": "1",
+        "minFee": "0.00005",
+        "minInternal": "0.0001",
+        "minWd": "0.0005",
+        "minWdUnlockConfirm": "2",
+        "name": "Bitcoin",
+        "needTag": False,
+        "usedWdQuota": "0",
+        "wdQuota": "10000000",
+        "wdTickSz": "8",
+    }
+    return Answer([row])
+
+
+def _private(method: str, path: str, handler: Handler, burst: int, *, period_secs: float = 2.0) -> Endpoint:
+    charges = (Charge(Limit(path, burst, period_secs)),)
+    return Endpoint(
+        method=method,
+        path=f"/api/v5/{path}",
+        handler=handler,
+        charges=lambda _body: charges,
+        is_private=True,
+    )
+
+
+ACCOUNT_ENDPOINTS: Final = (
+    _private("GET", "account/config", account_config, 5),
+    _private("GET", "account/balance", balance, 10),
+    _private("GET", "account/positions", positions, 10),
+    _private("GET", "account/leverage-info", leverage_info, 20),
+    _private("POST", "account/set-leverage", set_leverage, 20),
+    _private("GET", "account/max-size", max_size, 20),
+    _private("GET", "asset/balances", funding_balances, 6, period_secs=1.0),
+    _private("GET", "asset/currencies", currencies, 6, period_secs=1.0),
+)

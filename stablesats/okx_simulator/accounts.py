@@ -1,0 +1,306 @@
+"""The trading account as an immutable value, and the folds that make a new one out of each event.
+
+``price_fill`` says what a trade would do to an account (fee and realised profit); ``fold`` applies a
+priced fill. Folding the recorded fills over the opening account gives the account of today, so a saved
+history is a saved state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stablesats.okx_simulator import market
+from stablesats.okx_simulator.amounts import ZERO, booked, exact
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from stablesats.okx_simulator.instrument import Instrument
+    from stablesats.okx_simulator.market import Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution: *fee_btc* is negative when charged, *pnl_btc* is what its closing part realised."""
+
+    trade_id: str
+    bill_id: str
+    order_id: str
+    side: Side
+    contracts: Decimal
+    price_usd: Decimal
+    fee_btc: Decimal
+    pnl_btc: Decimal
+    at: datetime
+
+    @property
+    def signed_contracts(self) -> Decimal:
+        """Contracts bought, negative when sold."""
+        return self.contracts * self.side.sign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """An open position in net mode; *contracts* is signed and never zero, the sums are since it opened."""
+
+    position_id: str
+    contracts: Decimal
+    entry_price_usd: Decimal
+    pnl_btc: Decimal
+    fee_btc: Decimal
+    funding_fee_btc: Decimal
+    liquidation_penalty_btc: Decimal
+    last_trade_id: str
+    opened_at: datetime
+    updated_at: datetime
+
+    @property
+    @exact
+    def realized_pnl_btc(self) -> Decimal:
+        """Profit booked to cash since the position opened: ``pnl + fee + fundingFee + liqPenalty``."""
+        return self.pnl_btc + self.fee_btc + self.funding_fee_btc + self.liquidation_penalty_btc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A trading account with one cross-margined position or none.
+
+    ``cash_btc == deposited_btc + realized_pnl_btc + fees_btc`` always, to the last digit.
+    *last_position* is the position as it was before the latest fill: None means none was ever held.
+    """
+
+    deposited_btc: Decimal
+    lever: Decimal
+    updated_at: datetime
+    realized_pnl_btc: Decimal = ZERO
+    fees_btc: Decimal = ZERO
+    position: Position | None = None
+    last_position: Position | None = None
+
+    @property
+    @exact
+    def cash_btc(self) -> Decimal:
+        """What was paid in and realised: OKX's ``cashBal``."""
+        return self.deposited_btc + self.realized_pnl_btc + self.fees_btc
+
+    @property
+    def contracts(self) -> Decimal:
+        """Signed contracts held, zero when flat."""
+        return ZERO if self.position is None else self.position.contracts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margin:
+    """An account valued at one mark price; BTC throughout, *ratio* None when flat."""
+
+    unrealized_pnl_btc: Decimal
+    equity_btc: Decimal
+    initial_btc: Decimal
+    maintenance_btc: Decimal
+    order_frozen_btc: Decimal
+    available_btc: Decimal
+    ratio: Decimal | None
+
+
+@exact
+def margin_at(
+    account: Account, mark_usd: Decimal, instrument: Instrument, *, order_frozen_btc: Decimal = ZERO
+) -> Margin:
+    """Value *account* at *mark_usd*, *order_frozen_btc* being what its pending orders hold back."""
+    position, contracts = account.position, account.contracts
+    upl = (
+        ZERO
+        if position is None
+        else market.unrealized_pnl_btc(contracts, position.entry_price_usd, mark_usd, instrument)
+    )
+    equity = account.cash_btc + upl
+    initial = market.initial_margin_btc(contracts, mark_usd, account.lever, instrument)
+    return Margin(
+        unrealized_pnl_btc=upl,
+        equity_btc=equity,
+        initial_btc=initial,
+        maintenance_btc=market.maintenance_margin_btc(contracts, mark_usd, instrument),
+        order_frozen_btc=order_frozen_btc,
+        available_btc=market.available_equity_btc(equity, initial, order_frozen_btc),
+        ratio=market.margin_ratio(equity, order_frozen_btc, contracts, mark_usd, instrument),
+    )
+
+
+def closing_contracts(account: Account, side: Side, contracts: Decimal) -> Decimal:
+    """Return how many of *contracts* on *side* would close the position; the rest would open."""
+    if account.contracts * side.sign >= 0:
+        return ZERO
+    return min(abs(account.contracts), contracts)
+
+
+@exact
+def price_fill(
+    account: Account,
+    *,
+    trade_id: str,
+    bill_id: str,
+    order_id: str,
+    side: Side,
+    contracts: Decimal,
+    price_usd: Decimal,
+    at: datetime,
+    instrument: Instrument,
+) -> Fill:
+    """Price a taker trade against *account*: its fee, and the profit of the part that closes a position."""
+    closed = closing_contracts(account, side, contracts)
+    position = account.position
+    pnl = (
+        ZERO
+        if position is None or not closed
+        else market.realized_pnl_btc(
+            position.contracts, closed, position.entry_price_usd, price_usd, instrument
+        )
+    )
+    return Fill(
+        trade_id=trade_id,
+        bill_id=bill_id,
+        order_id=order_id,
+        side=side,
+        contracts=contracts,
+        price_usd=price_usd,
+        fee_btc=market.fee_btc(contracts, price_usd, instrument.taker_rate, instrument),
+        pnl_btc=pnl,
+        at=at,
+    )
+
+
+@exact
+def fold(account: Account, fill: Fill) -> Account:
+    """Return the account after *fill*: fee and profit booked, the position opened, grown, cut or turned."""
+    position = _position_after(account.position, fill)
+    return replace(
+        account,
+        realized_pnl_btc=account.realized_pnl_btc + fill.pnl_btc,
+        fees_btc=account.fees_btc + fill.fee_btc,
+        position=position,
+        last_position=account.position or account.last_position,
+        updated_at=fill.at,
+    )
+
+
+def deposit(account: Account, amount_btc: Decimal, at: datetime) -> Account:
+    """Return the account with *amount_btc* more cash (less, if negative)."""
+    return replace(account, deposited_btc=account.deposited_btc + amount_btc, updated_at=at)
+
+
+def with_lever(account: Account, lever: Decimal, at: datetime) -> Account:
+    """Return the account at another leverage; the position and the cash are untouched."""
+    return replace(account, lever=lever, updated_at=at)
+
+
+@exact
+def largest_order_contracts(
+    account: Account,
+    side: Side,
+    *,
+    price_usd: Decimal,
+    mark_usd: Decimal,
+    instrument: Instrument,
+    order_frozen_btc: Decimal = ZERO,
+) -> Decimal:
+    """Return the largest order on *side* that the margin allows: what closes, plus what then opens."""
+    closing = closing_contracts(account, side, abs(account.contracts))
+    after_close = _after_closing(account, side, closing, price_usd, instrument)
+    margin = margin_at(after_close, mark_usd, instrument, order_frozen_btc=order_frozen_btc)
+    return closing + market.largest_opening_contracts(
+        margin.available_btc, price_usd, account.lever, instrument
+    )
+
+
+@exact
+def opening_need_btc(
+    account: Account, side: Side, contracts: Decimal, price_usd: Decimal, instrument: Instrument
+) -> Decimal:
+    """Return the margin and fee that the opening part of an order needs; zero if it only reduces."""
+    opening = contracts - closing_contracts(account, side, contracts)
+    return market.opening_cost_btc(opening, price_usd, account.lever, instrument)
+
+
+@exact
+def can_afford(
+    account: Account,
+    side: Side,
+    contracts: Decimal,
+    *,
+    price_usd: Decimal,
+    mark_usd: Decimal,
+    instrument: Instrument,
+    order_frozen_btc: Decimal = ZERO,
+) -> bool:
+    """Tell whether the opening part of an order is covered; reducing always is, a flip closes first."""
+    need_btc = opening_need_btc(account, side, contracts, price_usd, instrument)
+    if not need_btc:
+        return True
+    closing = closing_contracts(account, side, contracts)
+    after_close = _after_closing(account, side, closing, price_usd, instrument)
+    margin = margin_at(after_close, mark_usd, instrument, order_frozen_btc=order_frozen_btc)
+    return need_btc <= margin.available_btc
+
+
+def _after_closing(
+    account: Account, side: Side, closing: Decimal, price_usd: Decimal, instrument: Instrument
+) -> Account:
+    if not closing:
+        return account
+    fill = price_fill(
+        account,
+        trade_id="",
+        bill_id="",
+        order_id="",
+        side=side,
+        contracts=closing,
+        price_usd=price_usd,
+        at=account.updated_at,
+        instrument=instrument,
+    )
+    return fold(account, fill)
+
+
+def _position_after(position: Position | None, fill: Fill) -> Position | None:
+    if position is None:
+        return _opened(fill, fill.signed_contracts, fill.fee_btc)
+    total = position.contracts + fill.signed_contracts
+    if not total:
+        return None
+    if total * position.contracts < 0:
+        opening_fee = booked(fill.fee_btc * abs(total) / fill.contracts)
+        return _opened(fill, total, opening_fee)
+    grown = abs(total) > abs(position.contracts)
+    entry = (
+        market.entry_price_usd(
+            position.contracts, position.entry_price_usd, fill.signed_contracts, fill.price_usd
+        )
+        if grown
+        else position.entry_price_usd
+    )
+    return replace(
+        position,
+        contracts=total,
+        entry_price_usd=entry,
+        pnl_btc=position.pnl_btc + fill.pnl_btc,
+        fee_btc=position.fee_btc + fill.fee_btc,
+        last_trade_id=fill.trade_id,
+        updated_at=fill.at,
+    )
+
+
+def _opened(fill: Fill, contracts: Decimal, fee_btc: Decimal) -> Position:
+    return Position(
+        position_id=fill.bill_id,
+        contracts=contracts,
+        entry_price_usd=fill.price_usd,
+        pnl_btc=ZERO,
+        fee_btc=fee_btc,
+        funding_fee_btc=ZERO,
+        liquidation_penalty_btc=ZERO,
+        last_trade_id=fill.trade_id,
+        opened_at=fill.at,
+        updated_at=fill.at,
+    )

@@ -1,0 +1,146 @@
+"""What an endpoint is: a method and a path, who may call it, how often, and the function that answers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from stablesats.okx_simulator.refusals import RefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from stablesats.okx_simulator.config import SimulatorConfig
+    from stablesats.okx_simulator.exchange import Exchange
+    from stablesats.okx_simulator.rate_limits import Charge
+    from stablesats.okx_simulator.rows import Row
+
+_MAX_ROWS = 100
+_MAX_DIGITS = 20
+_FILTERS = ("instType", "instId", "ordId", "ordType", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated, well-formed call.
+
+    Attributes:
+        query: The query parameters; an absent one and an empty one are the same.
+        body: The JSON body, numbers kept as the texts they were sent as; None for a GET.
+        received_at: When the server had read the request.
+        started_at: When its execution begins.
+        expires_at: The ``expTime`` header.
+    """
+
+    exchange: Exchange
+    config: SimulatorConfig
+    query: Mapping[str, str]
+    body: Any
+    received_at: datetime
+    started_at: datetime
+    expires_at: datetime | None
+
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """The fields of an object body."""
+        if not isinstance(self.body, dict):
+            raise RefusalError("50002")
+        return self.body
+
+    def required(self, name: str) -> str:
+        """Return a query parameter that must be there (50014)."""
+        value = self.query.get(name, "")
+        if not value:
+            raise RefusalError("50014", name)
+        return value
+
+    def instrument_only(self, inst_id: str) -> None:
+        """Refuse every instrument but the one that is traded here (51001)."""
+        if inst_id != self.exchange.instrument.inst_id:
+            raise RefusalError("51001")
+
+    def check_not_expired(self) -> None:
+        """Refuse a call whose ``expTime`` is over.
+
+        Raises:
+            RefusalError: 50036 if it was over on arrival, 50037 if it passed before execution.
+        """
+        if self.expires_at is None:
+            return
+        if self.received_at > self.expires_at:
+            raise RefusalError("50036")
+        if self.started_at > self.expires_at:
+            raise RefusalError("50037")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes into the envelope; *is_trade* adds OKX's ``inTime`` and ``outTime``."""
+
+    data: Sequence[Row]
+    code: str = "0"
+    message: str = ""
+    is_trade: bool = False
+
+
+Handler: TypeAlias = Callable[[Call], Answer]
+
+
+Charges: TypeAlias = Callable[[Any], "Sequence[Charge]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One row of OKX's REST reference.
+
+    Attributes:
+        charges: What a request with a given body takes out of the caller's rate limits.
+        is_private: Whether a signature is demanded, and limits count for the key instead of the IP.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    charges: Charges
+    is_private: bool
+
+
+def page(rows: Iterable[Row], query: Mapping[str, str], *, key: str, time_key: str) -> list[Row]:
+    """Filter and cut rows as OKX's list endpoints do; *rows* come newest first.
+
+    ``after`` keeps rows with an older *key*, ``before`` newer ones, ``begin`` and ``end`` those whose
+    *time_key* lies between (inclusive); ``limit`` is 100 at most and by default.
+
+    Raises:
+        RefusalError: 51000 if one of them is not a whole number, or *limit* is outside its range.
+    """
+    bounds = (
+        (key, operator.lt, _whole(query, "after")),
+        (key, operator.gt, _whole(query, "before")),
+        (time_key, operator.ge, _whole(query, "begin")),
+        (time_key, operator.le, _whole(query, "end")),
+    )
+    limit = _whole(query, "limit")
+    if limit is not None and not 1 <= limit <= _MAX_ROWS:
+        raise RefusalError("51000", "limit")
+    wanted = {name: query[name] for name in _FILTERS if query.get(name)}
+    kept = (
+        row
+        for row in rows
+        if all(bound is None or compare(int(row[field]), bound) for field, compare, bound in bounds)
+        and all(row.get(name, value) == value for name, value in wanted.items())
+    )
+    return list(islice(kept, limit or _MAX_ROWS))
+
+
+def _whole(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise RefusalError("51000", name)
+    return int(text)

@@ -1,0 +1,106 @@
+"""Readers of recorded price histories, as quotes for a replay.
+
+Two layouts are read, both CSV with a header, plain or gzipped, one row an instant in ``ts_ms`` (Unix
+milliseconds, UTC):
+
+* bars (``open``, and where recorded ``bid_open``, ``ask_open``): the quote of a row is the bar's
+  *opening* one, because ``ts_ms`` is the opening instant. What happened inside the bar is not
+  recorded as a path, so none is made up; and no quote is known before its time, as a close would be.
+  A row without a recorded bid or ask has ``bid = ask = open``.
+* order-book snapshots (``bid_px_0``, ``ask_px_0``, ``mid``): best level of each side; no trade is
+  recorded, so the last price is the mid.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stablesats.okx_simulator.errors import PriceFileError
+from stablesats.okx_simulator.replay import Quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def load_quotes(
+    path: str | Path,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    venue: str | None = None,
+    instrument: str | None = None,
+) -> tuple[Quote, ...]:
+    """Read the quotes of a price history with ``start <= at < end``.
+
+    Args:
+        path: A ``.csv`` or ``.csv.gz`` file in one of the layouts above.
+        start: First instant wanted, with time zone; None for the beginning.
+        end: First instant no longer wanted, with time zone; None for the end.
+        venue: Which rows to take from a file of several venues.
+        instrument: Which rows to take from a file of several instruments.
+
+    Raises:
+        PriceFileError: If the file cannot be read, a row is malformed (the message names the line), rows
+            do not ascend in time, or no row is left.
+    """
+    path = Path(path)
+    quotes: list[Quote] = []
+    for line, row in _rows(path):
+        if not _wanted(row, venue, instrument):
+            continue
+        quote = _quote(path, line, row)
+        if quote is None or (start is not None and quote.at < start) or (end is not None and quote.at >= end):
+            continue
+        if quotes and quote.at <= quotes[-1].at:
+            hint = "; choose one with venue= and instrument=" if "venue" in row else ""
+            raise PriceFileError(
+                path, f"line {line}: {quote.at.isoformat()} does not follow the row before{hint}"
+            )
+        quotes.append(quote)
+    if not quotes:
+        raise PriceFileError(path, "no row between start and end")
+    return tuple(quotes)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            columns = set(reader.fieldnames or ())
+            if "ts_ms" not in columns or not columns & {"open", "mid"}:
+                raise PriceFileError(path, "the header has no column ts_ms, or neither open nor mid")
+            yield from enumerate(reader, start=2)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as exc:
+        raise PriceFileError(path, f"cannot be read: {exc}") from exc
+
+
+def _wanted(row: Mapping[str, str], venue: str | None, instrument: str | None) -> bool:
+    return venue in (None, row.get("venue")) and instrument in (None, row.get("instrument"))
+
+
+def _quote(path: Path, line: int, row: Mapping[str, str]) -> Quote | None:
+    """Return the quote of a row; None for a row in which neither a trade nor a quote is recorded."""
+    last = row.get("open") or row.get("mid") or ""
+    bid = row.get("bid_open") or row.get("bid_px_0") or last
+    ask = row.get("ask_open") or row.get("ask_px_0") or last
+    if not (bid and ask):
+        return None
+    try:
+        at = _EPOCH + timedelta(milliseconds=int(row["ts_ms"]))
+        quote = Quote(at, Decimal(bid), Decimal(ask), Decimal(last or bid))
+    except (KeyError, ValueError, InvalidOperation) as exc:
+        raise PriceFileError(path, f"line {line}: ts_ms or a price is missing or not a number") from exc
+    if not all(price.is_finite() and price > 0 for price in (quote.bid_usd, quote.ask_usd, quote.last_usd)):
+        raise PriceFileError(path, f"line {line}: a price is not greater than 0")
+    if quote.bid_usd > quote.ask_usd:
+        raise PriceFileError(path, f"line {line}: bid {bid} is above ask {ask}")
+    return quote

@@ -1,0 +1,125 @@
+"""A recorded price history and the clock that walks through it at a chosen speed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from stablesats.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best bid, best ask and last trade from instant *at* on; USD for one BTC, ``bid <= ask``."""
+
+    at: datetime
+    bid_usd: Decimal
+    ask_usd: Decimal
+    last_usd: Decimal
+
+    @property
+    def mid_usd(self) -> Decimal:
+        """The middle between bid and ask."""
+        return (self.bid_usd + self.ask_usd) / 2
+
+
+@dataclass(frozen=True)
+class PriceReplay:
+    """Quotes in ascending order of time, and how many recorded seconds pass in one real second.
+
+    Raises:
+        ConfigurationError: If there are no quotes, their times are naive or do not ascend, or *speed*
+            is not positive.
+    """
+
+    quotes: tuple[Quote, ...] = field(repr=False)
+    speed: Decimal = Decimal(1)
+    _instants: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.quotes:
+            raise ConfigurationError("replay: there are no quotes to replay; widen start and end")
+        if not self.speed.is_finite() or self.speed <= 0:
+            raise ConfigurationError(f"replay: speed is {self.speed}, and must be greater than 0")
+        if any(quote.at.tzinfo is None for quote in self.quotes):
+            raise ConfigurationError("replay: quote times need a time zone")
+        instants = tuple(quote.at for quote in self.quotes)
+        if any(later <= earlier for earlier, later in pairwise(instants)):
+            raise ConfigurationError("replay: quote times must ascend")
+        object.__setattr__(self, "_instants", instants)
+
+    @property
+    def starts_at(self) -> datetime:
+        """The instant of the first quote."""
+        return self._instants[0]
+
+    @property
+    def ends_at(self) -> datetime:
+        """The instant of the last quote."""
+        return self._instants[-1]
+
+    def quote_at(self, at: datetime) -> Quote:
+        """Return the last quote at or before *at*; the first one if *at* is before all of them."""
+        return self.quotes[max(0, bisect_right(self._instants, at) - 1)]
+
+
+class ReplayClock:
+    """Where a replay stands: ``first quote + speed x seconds since start``, held at the last quote.
+
+    Args:
+        replay: What to walk through.
+        monotonic: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, replay: PriceReplay, *, monotonic: Callable[[], float]) -> None:
+        self.replay = replay
+        self._monotonic = monotonic
+        self._anchor_at = replay.starts_at
+        self._running_since: float | None = None
+        self._started = False
+
+    def __repr__(self) -> str:
+        return f"<ReplayClock at={self.at().isoformat()} started={self.started} finished={self.finished}>"
+
+    @property
+    def started(self) -> bool:
+        """Whether the replay was ever started."""
+        return self._started
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last quote has been reached."""
+        return self.at() >= self.replay.ends_at
+
+    def start(self) -> None:
+        """Start, or go on after `pause`; nothing happens while it runs."""
+        if self._running_since is None:
+            self._running_since = self._monotonic()
+            self._started = True
+
+    def pause(self) -> None:
+        """Hold the replay where it is."""
+        self._anchor_at = self.at()
+        self._running_since = None
+
+    def at(self, monotonic_at: float | None = None) -> datetime:
+        """Return the replayed instant at a past reading of the monotonic clock, or now."""
+        if self._running_since is None:
+            return self._anchor_at
+        elapsed = (self._monotonic() if monotonic_at is None else monotonic_at) - self._running_since
+        passed = timedelta(seconds=max(0.0, elapsed) * float(self.replay.speed))
+        # Compared as a duration: a long run at high speed would pass the year 9999 otherwise.
+        if passed >= self.replay.ends_at - self._anchor_at:
+            return self.replay.ends_at
+        return self._anchor_at + passed
+
+    def quote(self, monotonic_at: float | None = None) -> Quote:
+        """Return the quote that holds at that reading of the monotonic clock, or now."""
+        return self.replay.quote_at(self.at(monotonic_at))
