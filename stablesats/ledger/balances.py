@@ -1,0 +1,57 @@
+"""What the balances of the dealer's books mean: liability, hedge target, exposure. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from stablesats.ledger.chart import Account, Currency
+
+BalanceLookup = Callable[[Account, Currency], int]
+"""Settled credit minus debit of an account in a currency, in minor units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealerBalances:
+    """The figures that the hedge is decided on and that operators watch.
+
+    Attributes:
+        users_liability_cents: All dollars owed to users. Never negative in a healthy book.
+        unallocated_cents: The part that no exchange has been told to hedge yet.
+        okex_allocation_cents: The part that has been allocated to OKX.
+        btc_wallet_sats: Bitcoin received for those dollars and not yet paid back.
+        signed_exposure_cents: Dollar value of the mirrored OKX position, negative when short.
+    """
+
+    users_liability_cents: int
+    unallocated_cents: int
+    okex_allocation_cents: int
+    btc_wallet_sats: int
+    signed_exposure_cents: int
+
+    @classmethod
+    def of(cls, balance_of: BalanceLookup) -> "DealerBalances":
+        """Read every figure through *balance_of*, whatever stands behind it."""
+        return cls(
+            # Debit-normal: a debit there is a dollar owed, and balances are credit minus debit.
+            users_liability_cents=-balance_of(Account.STABLESATS_OMNIBUS, Currency.USD),
+            unallocated_cents=balance_of(Account.STABLESATS_LIABILITY, Currency.USD),
+            okex_allocation_cents=balance_of(Account.OKEX_ALLOCATION, Currency.USD),
+            btc_wallet_sats=balance_of(Account.STABLESATS_BTC_WALLET, Currency.BTC),
+            # Debit-normal as well: short 100 USD is a debit of 10,000, that is a balance of -10,000.
+            signed_exposure_cents=balance_of(Account.OKEX_POSITION, Currency.USD),
+        )
+
+    @property
+    def hedge_target_cents(self) -> int:
+        """Dollars that the OKX position has to match: what is allocated to it and what nobody hedges yet."""
+        return self.okex_allocation_cents + self.unallocated_cents
+
+    @property
+    def exposure_ratio(self) -> Decimal | None:
+        """Short over hedge target, 1 when fully hedged; None when there is nothing to hedge.
+
+        Negative when the position is long.
+        """
+        if self.hedge_target_cents == 0:
+            return None
+        return Decimal(-self.signed_exposure_cents) / Decimal(self.hedge_target_cents)

@@ -1,0 +1,16 @@
+"""The dealer's books in a database of their own."""
+
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from stablesats.ledger import Ledger
+
+
+@pytest.fixture
+async def ledger(mongo_database: AsyncDatabase[dict[str, Any]]) -> Ledger:
+    """Empty books, prepared."""
+    ledger = Ledger(mongo_database)
+    await ledger.prepare()
+    return ledger
