@@ -1,0 +1,6 @@
+"""``python -m stablesats``."""
+
+from stablesats.cli import main
+
+if __name__ == "__main__":
+    main()

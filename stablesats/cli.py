@@ -1,0 +1,276 @@
+"""The ``stablesats`` command: the dealer's services, its balances and the demonstration."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from medici_py.errors import MediciError
+from stablesats.config import Settings, load_settings
+from stablesats.database import open_database
+from stablesats.demo import DemoSettings, run_demo
+from stablesats.errors import StablesatsError
+from stablesats.hedging.engine import HedgingEngine
+from stablesats.ledger import Ledger
+from stablesats.ledger.report import print_balances
+from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
+from stablesats.logs import LogFormat, configure_logging
+from stablesats.okx import OkxClient, OkxCredentials
+from stablesats.okx_simulator import PriceReplay, SimulatorConfig, load_quotes
+from stablesats.okx_simulator import serve as serve_simulator
+
+# Without its decorated tracebacks: they print local variables, secrets among them.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Users' dollars, booked and hedged: the dealer's services and tools.",
+)
+run_app = typer.Typer(no_args_is_help=True, help="Run a service of the dealer until it is stopped.")
+app.add_typer(run_app, name="run")
+
+S = TypeVar("S")
+
+MongoUri = Annotated[
+    str | None,
+    typer.Option(
+        "--mongodb-uri",
+        envvar="MONGODB_URI",
+        metavar="URI",
+        help="MongoDB replica set or sharded cluster; put a password into the variable, not the option.",
+        show_envvar=True,
+    ),
+]
+Database = Annotated[str | None, typer.Option(help="Database that holds the dealer's books.", metavar="NAME")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file with settings.", envvar="STABLESATS_CONFIG"),
+]
+Logs = Annotated[LogFormat, typer.Option("--log-format", help="Log lines on standard error.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Users' dollars, booked and hedged: the dealer's services and tools."""
+    if version:
+        typer.echo(f"stablesats {distribution_version('medici-py')}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, help="How many recorded days to replay (up to 22).")] = 1,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=1, help="Recorded seconds a second; by default the replay takes 36 seconds."),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Keep everything running after the replay, until Ctrl-C.")
+    ] = False,
+    mongodb_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--mongodb-uri",
+            metavar="URI",
+            help="Use this replica set, in a database that is dropped at the end, not a private mongod.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the exporter; 0 takes any free one.")
+    ] = 0,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON on standard output, all else on error.")
+    ] = False,
+) -> None:
+    """Watch the dealer work: a recorded day of prices and payments through every part of the system.
+
+    Starts a private MongoDB, the OKX simulator, the hedging engine and the exporter, each as a process of
+    its own, books the payments as user trades while the prices run, then checks the books, the hedge and
+    the orders. Exit code 0 only if every check holds.
+    """
+
+    def settings() -> DemoSettings:
+        return DemoSettings.checked(
+            days=days,
+            speed=None if speed is None else Decimal(str(speed)),
+            serve=serve,
+            mongodb_uri=mongodb_uri,
+            metrics_port=metrics_port,
+            json_output=json_output,
+        )
+
+    _run(settings, run_demo, stop_within_secs=60)
+
+
+@run_app.command()
+def engine(
+    mongodb_uri: MongoUri = None,
+    database: Database = None,
+    okx_url: Annotated[
+        str | None, typer.Option("--okx-url", metavar="URL", help="Base URL of OKX, or of a simulator.")
+    ] = None,
+    config: ConfigFile = None,
+    log_format: Logs = LogFormat.CONSOLE,
+) -> None:
+    """Hedge what users are owed with the OKX swap.
+
+    Credentials come from STABLESATS_OKX__API_KEY, STABLESATS_OKX__SECRET_KEY and STABLESATS_OKX__PASSPHRASE.
+    Any number may run on one account: only the one that holds the order slot acts.
+    """
+    configure_logging(log_format)
+
+    def settings() -> Settings:
+        return load_settings(config, _overrides(mongodb_uri, database, okx_url))
+
+    _run(settings, _hedge)
+
+
+@app.command(name="okx-simulator")
+def okx_simulator(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes any free one.")] = 3330,
+    api_key: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_API_KEY")] = "sim-key",
+    secret: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_SECRET")] = "sim-secret",  # noqa: S107
+    passphrase: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_PASSPHRASE")] = "sim-pass",  # noqa: S107
+    price: Annotated[str, typer.Option(metavar="USD", help="Price of a bitcoin without a replay.")] = "50000",
+    trading_btc: Annotated[str, typer.Option(metavar="BTC", help="Cash of the trading account.")] = "10",
+    funding_btc: Annotated[str, typer.Option(metavar="BTC", help="Balance of the funding account.")] = "0",
+    lever: Annotated[str, typer.Option(help="Leverage of the account.")] = "5",
+    seed: Annotated[int, typer.Option(help="Seed of what is made up: book sizes and order ids.")] = 0,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Price history to trade against (csv or csv.gz).")
+    ] = None,
+    replay_from: Annotated[datetime | None, typer.Option(help="First instant of the history, UTC.")] = None,
+    replay_until: Annotated[datetime | None, typer.Option(help="End of the history, UTC.")] = None,
+    replay_speed: Annotated[str, typer.Option(help="Recorded seconds a second.")] = "1",
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Hold the replay until POST /admin/replay starts it.")
+    ] = False,
+    log_format: Logs = LogFormat.CONSOLE,
+) -> None:
+    """Run a simulated OKX that real OKX clients can talk to."""
+    configure_logging(log_format)
+
+    def settings() -> SimulatorConfig:
+        history = None
+        if replay is not None:
+            quotes = load_quotes(replay, _utc(replay_from), _utc(replay_until))
+            history = PriceReplay(quotes, _decimal("--replay-speed", replay_speed))
+        return SimulatorConfig(
+            host=host,
+            port=port,
+            api_key=api_key,
+            secret=secret,
+            passphrase=passphrase,
+            price_usd=_decimal("--price", price),
+            trading_btc=_decimal("--trading-btc", trading_btc),
+            funding_btc=_decimal("--funding-btc", funding_btc),
+            lever=_decimal("--lever", lever),
+            seed=seed,
+            replay=history,
+            replay_autostart=not paused,
+        )
+
+    async def service(simulated: SimulatorConfig, stop: asyncio.Event) -> None:
+        await serve_simulator(simulated, stop=stop, on_ready=lambda url: typer.echo(f"okx-simulator: {url}"))
+
+    _run(settings, service)
+
+
+@app.command()
+def balances(
+    mongodb_uri: MongoUri = None,
+    database: Database = None,
+    config: ConfigFile = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="A list of account, currency, balance_minor.")
+    ] = False,
+) -> None:
+    """Print every account of the dealer's books: credit minus debit, in satoshi or cents."""
+
+    def settings() -> Settings:
+        return load_settings(config, _overrides(mongodb_uri, database, None))
+
+    async def service(read: Settings, stop: asyncio.Event) -> None:  # noqa: ARG001
+        async with open_database(read.mongodb_uri.get_secret_value(), read.database) as found:
+            rows = await Ledger(found).account_balances()
+        if json_output:
+            listed = [
+                {"account": account.code, "currency": currency.value, "balance_minor": balance}
+                for account, currency, balance in rows
+            ]
+            typer.echo(json.dumps(listed, indent=2))
+        else:
+            print_balances(rows)
+
+    _run(settings, service)
+
+
+async def _hedge(settings: Settings, stop: asyncio.Event) -> None:
+    credentials = OkxCredentials(
+        api_key=settings.okx.api_key,
+        secret_key=settings.okx.secret_key,
+        passphrase=settings.okx.passphrase,
+    )
+    async with (
+        open_database(settings.mongodb_uri.get_secret_value(), settings.database) as database,
+        OkxClient(
+            base_url=settings.okx.base_url, credentials=credentials, simulated=settings.okx.simulated
+        ) as client,
+    ):
+        hedging = HedgingEngine(
+            client=client, ledger=Ledger(database), settings=settings.hedging.engine_settings()
+        )
+        await hedging.run(stop, on_ready=lambda: typer.echo("engine: ready"))
+
+
+def _run(
+    settings: Callable[[], S],
+    service: Callable[[S, asyncio.Event], Awaitable[int | None]],
+    *,
+    stop_within_secs: float = STOP_WITHIN_SECS,
+) -> NoReturn:
+    """Read the settings, run the service with them, exit with its code; a bad setting is one line."""
+    try:
+        read = settings()
+    except (StablesatsError, MediciError) as error:
+        typer.echo(f"error: {one_line(error)}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(run_service(lambda stop: service(read, stop), stop_within_secs=stop_within_secs))
+
+
+def _overrides(mongodb_uri: str | None, database: str | None, okx_url: str | None) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if mongodb_uri is not None:
+        given["mongodb_uri"] = mongodb_uri
+    if database is not None:
+        given["database"] = database
+    if okx_url is not None:
+        given["okx"] = {"base_url": okx_url}
+    return given
+
+
+def _decimal(name: str, text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise typer.BadParameter(f"{text!r} is not a number", param_hint=name) from None
+
+
+def _utc(instant: datetime | None) -> datetime | None:
+    if instant is None or instant.tzinfo is not None:
+        return instant
+    return instant.replace(tzinfo=UTC)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="stablesats")
