@@ -38,7 +38,7 @@ format: .venv/.complete ## format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 bench: .venv/.complete ## benchmarks, side by side in one run
-	@$(BIN)/python -m pytest benchmarks -p no:cacheprovider -o addopts= --benchmark-only --benchmark-columns=median,min,max,ops $(ARGS)
+	@$(BIN)/python benchmarks/posting.py $(ARGS)
 
 clean: ## remove what make has made
 	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
