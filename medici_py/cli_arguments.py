@@ -10,7 +10,7 @@ from medici_py.instants import parse_instant
 from medici_py.query import exactly
 
 _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_END_OF_DAY = {"hour": 23, "minute": 59, "second": 59, "microsecond": 999_000}
+_TO_END_OF_DAY = dt.timedelta(days=1) - dt.timedelta(milliseconds=1)
 
 
 def parse_from(text: str) -> dt.datetime:
@@ -29,7 +29,7 @@ def parse_to(text: str) -> dt.datetime:
         ValueError: If it is no instant; the text says what is.
     """
     instant = parse_instant(text)
-    return instant.replace(**_END_OF_DAY) if _DATE_ONLY.fullmatch(text) else instant
+    return instant + _TO_END_OF_DAY if _DATE_ONLY.fullmatch(text) else instant
 
 
 def parse_where(conditions: Iterable[str]) -> dict[str, Any]:

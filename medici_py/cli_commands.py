@@ -73,7 +73,7 @@ To = Annotated[
 ]
 Accounts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ACCOUNT]...", help="Accounts, each with all below it.", show_default=False),
+    typer.Argument(metavar="ACCOUNT", help="Accounts, each with all below it.", show_default=False),
 ]
 
 
@@ -200,7 +200,7 @@ def accounts(
 
 @app.command()
 def statement(
-    account: Annotated[str, typer.Argument(help="Account, with all below it.")],
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account, with all below it.")],
     uri: Uri,
     book: BookName,
     *,
@@ -225,7 +225,9 @@ def statement(
 
 @app.command()
 def void(
-    journal_id: Annotated[str, typer.Argument(help="Id of the journal, 24 hexadecimal digits.")],
+    journal_id: Annotated[
+        str, typer.Argument(metavar="JOURNAL_ID", help="Id of the journal, 24 hexadecimal digits.")
+    ],
     uri: Uri,
     book: BookName,
     *,
@@ -241,9 +243,8 @@ def void(
     """Void a journal: mark it, and post the journal that reverses it. Asks first, unless --yes."""
     address = _Address(uri, database, book, shared_with_node)
     legs = _answer(address, lambda book: _voidable_legs(book, journal_id))
-    if not yes:
-        cli_output.print_table(cli_output.legs_table(legs), to_stderr=True)
-        typer.confirm(f"Void journal {journal_id}?", abort=True, err=True)
+    if not yes and not _confirmed(journal_id, legs):
+        _fail(f"Journal {journal_id} is as it was.")
 
     async def reverse(book: Book) -> Journal:
         return await book.void(journal_id, reason, use_original_date=original_date)
@@ -269,11 +270,18 @@ async def _voidable_legs(book: Book, journal_id: str) -> list[Transaction]:
     own_fields = sorted({name for leg in legs for name in leg.model_extra or ()})
     if own_fields:
         raise TransactionError(
-            f"Journal {journal_id} has legs with fields of a custom schema ({', '.join(own_fields)}). Void it "
-            "from the application that declares them; from here its reversal would carry them under meta.",
+            f"Journal {journal_id} has legs with fields of a custom schema ({', '.join(own_fields)}). Void "
+            "it from the application that declares them; from here its reversal would have them in meta.",
             field=own_fields[0],
         )
     return legs
+
+
+def _confirmed(journal_id: str, legs: Sequence[Transaction]) -> bool:
+    """Ask on standard error, so that standard output has nothing but the answer."""
+    cli_output.print_table(cli_output.legs_table(legs), to_stderr=True)
+    typer.echo(f"Void journal {journal_id}? [y/N] ", nl=False, err=True)
+    return typer.get_text_stream("stdin").readline().strip().lower() in ("y", "yes")
 
 
 def _dates(from_: str | None, to: str | None) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from bson import Decimal128, ObjectId, json_util
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -24,6 +26,9 @@ from medici_py.ledger import LedgerPage
 from medici_py.reports import Statement
 
 WHOLE_BOOK = "(whole book)"
+
+NARROWEST = 20
+"""Characters below which a column is not broken over lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ JOURNAL = Column("Journal")
 
 
 def printable(text: str) -> str:
-    """Return *text* with everything that is no visible character escaped: a line feed as ``\\n``."""
+    """Return *text* with everything that is no visible character escaped, a line feed too."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )
@@ -74,16 +79,19 @@ def shown_instant(instant: dt.datetime) -> str:
 
 def table_of(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table; a cell is plain text."""
+    cells = [[printable(cell) for cell in row] for row in rows]
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
+    for number, column in enumerate(columns):
+        widest = max(cell_len(text) for text in (column.title, *(row[number] for row in cells)))
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=not column.wraps,
             overflow="fold",
+            min_width=min(widest, NARROWEST) if column.wraps else widest,
         )
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 
@@ -149,11 +157,9 @@ def _json_value(value: object) -> Any:
     match value:
         case Decimal():
             return f"{value:f}"
-        case Decimal128():
-            return str(value)
         case dt.datetime():
             return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        case ObjectId():
+        case ObjectId() | Decimal128() | UUID():
             return str(value)
         case _:
             # Whatever else may stand in meta, as MongoDB's extended JSON.

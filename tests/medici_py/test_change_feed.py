@@ -197,7 +197,7 @@ class TestResuming:
         feed, _ = play(stream)
         await feed.next()
         async with asyncio.timeout(30):
-            while (left := len(stream.steps)) > 750:  # noqa: ASYNC110
+            while (left := len(stream.steps)) > 750:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
         assert left > 600

@@ -58,7 +58,7 @@ async def cursors_on_the_server(database: Bank) -> list[Int64]:
 
 async def wait_for_cursors(database: Bank, count: int) -> None:
     async with asyncio.timeout(30):
-        while len(await cursors_on_the_server(database)) != count:  # noqa: ASYNC110
+        while len(await cursors_on_the_server(database)) != count:
             await asyncio.sleep(0.02)
 
 
@@ -240,7 +240,7 @@ class TestResuming:
             waiting = asyncio.ensure_future(anext(changes))
             await pay(Book("Other", bank))
             async with asyncio.timeout(30):
-                while changes.position == before:  # noqa: ASYNC110
+                while changes.position == before:
                     await asyncio.sleep(0.02)
             await pay(book, memo="at last")
             async with asyncio.timeout(30):

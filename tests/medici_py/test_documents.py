@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bson import Decimal128, Int64, ObjectId
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from medici_py import Journal, Transaction, UnreadableDocumentError
 from medici_py.documents import custom_stored_names, journal_defaults, object_id_names, stored_names
@@ -82,6 +82,10 @@ class WalletTransaction(Transaction):
     owner: str = "nobody"
 
 
+class CountedTransaction(WalletTransaction):
+    seen: int = Field(default=0, exclude=True)
+
+
 class ApprovedJournal(Journal):
     approved: bool = False
     reviewer: str
@@ -94,3 +98,8 @@ def test_names_of_models_are_those_in_the_database() -> None:
     assert {"_id", "_journal", "_original_journal", "wallet_id"} == object_id_names(WalletTransaction)
     assert journal_defaults(ApprovedJournal) == {"approved": False}
     assert journal_defaults(Journal) == {}
+
+
+def test_field_that_is_excluded_is_no_part_of_the_document() -> None:
+    """What a model keeps for itself is not stored, and as an extra key it goes under meta."""
+    assert stored_names(WalletTransaction) == stored_names(CountedTransaction)

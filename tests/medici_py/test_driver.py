@@ -14,9 +14,11 @@ from medici_py.driver import (
     capabilities,
     has_no_transactions,
     is_database,
+    snapshot_session,
     start_session,
     watch,
 )
+from medici_py.errors import UnsupportedDeploymentError
 
 
 async def test_aggregate_iterates(driver_database: Any) -> None:
@@ -41,6 +43,24 @@ async def test_session_is_a_context(driver_database: Any) -> None:
     """Also with options."""
     async with await start_session(driver_database.client, snapshot=True) as session:
         assert await driver_database.things.count_documents({}, session=session) == 0
+
+
+async def test_reads_in_a_snapshot_session_are_of_one_moment(driver_database: Any) -> None:
+    """Its first read fixes it; what is written afterwards is not seen in it."""
+    await driver_database.things.insert_one({"_id": 1})
+    async with snapshot_session(driver_database.client) as session:
+        assert await driver_database.things.count_documents({}, session=session) == 1
+        await driver_database.things.insert_one({"_id": 2})
+        assert await driver_database.things.count_documents({}, session=session) == 1
+    assert await driver_database.things.count_documents({}) == 2
+
+
+async def test_mock_has_no_sessions() -> None:
+    """To ask for one is refused in our own words; one moment needs none, where nothing runs meanwhile."""
+    with pytest.raises(UnsupportedDeploymentError, match="mongomock has no sessions"):
+        await start_session(AsyncMongoMockClient())
+    async with snapshot_session(AsyncMongoMockClient()) as session:
+        assert session is None
 
 
 async def test_adopted_database_reads_aware_utc_dictionaries(driver_database: Any) -> None:

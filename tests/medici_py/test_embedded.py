@@ -197,7 +197,7 @@ class TestRunning:
         mongo = EmbeddedMongo(environment=environment)
         starting = asyncio.ensure_future(mongo.__aenter__())
         async with asyncio.timeout(30):
-            while is_empty(temp_root):  # noqa: ASYNC110
+            while is_empty(temp_root):
                 await asyncio.sleep(0.005)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -36,7 +36,7 @@ async def wait_for(live: LiveBalances, condition: Callable[[], bool]) -> None:
 
 async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.02)
 
 
