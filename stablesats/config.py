@@ -126,10 +126,10 @@ def load_settings(config_file: Path | None = None, overrides: Mapping[str, Any] 
         return _Sources(**(overrides or {}))
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from None
-    except (SettingsError, YAMLError, OSError, UnicodeDecodeError) as error:
+    except (SettingsError, YAMLError, OSError, ValueError, TypeError) as error:
         # The texts of these quote what they could not read, which may be a secret.
         where = f" from {config_file}" if config_file is not None else ""
-        msg = f"the configuration{where} could not be read ({type(error).__name__}); is it valid YAML?"
+        msg = f"the configuration{where} could not be read ({type(error).__name__}); is it a YAML mapping?"
         raise ConfigurationError(msg) from None
 
 

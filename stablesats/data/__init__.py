@@ -29,7 +29,14 @@ class PriceHistory:
     title: str
 
     def window(self, days: int) -> tuple[datetime, datetime]:
-        """First and one-past-last instant of a replay of *days* days."""
+        """First and one-past-last instant of a replay of *days* days.
+
+        Raises:
+            ValueError: If the history has no such stretch.
+        """
+        if not 1 <= days <= self.days:
+            msg = f"{self.path.name} can be replayed for between 1 and {self.days} days, not {days}"
+            raise ValueError(msg)
         return self.starts_at, self.starts_at + timedelta(days=days)
 
 

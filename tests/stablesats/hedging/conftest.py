@@ -159,9 +159,7 @@ class Hedge:
     @property
     def sizes_at_exchange(self) -> list[Decimal]:
         """Signed contracts of every order that the exchange ever accepted."""
-        return [
-            order.ticket.contracts * order.ticket.side.sign for order in self.simulator.exchange.orders
-        ]
+        return [order.ticket.contracts * order.ticket.side.sign for order in self.simulator.exchange.orders]
 
     async def converge(self, reconciler: Reconciler, *, step_secs: float = 1.0, looks: int = 40) -> None:
         """Look again and again, a second apart, until there is nothing to do."""
@@ -186,7 +184,7 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
 
     async def wait(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
-            while not condition():  # noqa: ASYNC110 - conditions of another process have no event
+            while not condition():
                 await asyncio.sleep(0.02)
 
     return wait

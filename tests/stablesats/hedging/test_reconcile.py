@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -196,12 +196,20 @@ class TestLostAnswers:
 
     async def test_expiry_is_counted_on_the_exchanges_clock(self, hedge: Any, client_factory: Any) -> None:
         """With our clock 20 seconds behind, an order that lives 10 seconds is accepted all the same."""
-        late = await client_factory(
-            hedge.simulator, now=lambda: hedge.clock.now() - timedelta(seconds=20)
-        )
+
+        def late() -> datetime:
+            now: datetime = hedge.clock.now()
+            return now - timedelta(seconds=20)
+
+        reconciler = hedge.reconciler(client=await client_factory(hedge.simulator, now=late))
+        reconciler._now = late
         await hedge.owe(TEN_THOUSAND_USD)
-        assert await hedge.reconciler(client=late).reconcile() is Outcome.ORDERED
+        assert await reconciler.reconcile() is Outcome.ORDERED
         assert hedge.position_contracts == -98
+        [row] = await hedge.orders()
+        assert row["expires_at"].replace(tzinfo=UTC) == pytest.approx(
+            hedge.clock.now() + TIME_TO_LIVE, abs=timedelta(seconds=1)
+        )
 
     async def test_accepted_order_that_the_exchange_hides_keeps_its_slot(self, hedge: Any) -> None:
         """An acknowledged order is never taken for one that did not arrive, however long it is not shown."""
@@ -218,7 +226,7 @@ class TestLostAnswers:
         assert hedge.sizes_at_exchange == [Decimal(-98)]
 
     async def test_order_not_shown_at_first_after_a_lost_answer_is_found_later(self, hedge: Any) -> None:
-        """"Unknown order" before the expiry proves nothing, also when the answer was lost."""
+        """That an order is unknown before its expiry proves nothing, also when the answer was lost."""
         await hedge.owe(TEN_THOUSAND_USD)
         hedge.simulator.faults.add("trade/order", DropAfter(), **PLACE)
         hedge.simulator.faults.add("trade/order", AnswerStatus(200, "51603"), count=2, **QUERY)
@@ -315,15 +323,14 @@ class TestRefusals:
 
         class Queue:
             async def wait(self, _allowance: Any, _priority: Any, **_: Any) -> None:
-                if (await hedge.slots.open_order()).expires_at is not None:
-                    hedge.clock.advance(11)
+                order = await hedge.slots.open_order()
+                if order is not None and order.expires_at is not None:
+                    hedge.clock.advance(TIME_TO_LIVE.total_seconds())
 
-        await hedge.slots.reserve()
-        hedge.clock.advance(6)
         hedge.client._limiter = Queue()
-        reconciler = hedge.reconciler()
-        await hedge.client.server_time()
+        reconciler = hedge.reconciler(order_time_to_live=TIME_TO_LIVE)
         assert await reconciler.reconcile() is Outcome.REFUSED
+        assert await hedge.states() == ["refused"]
         assert hedge.sizes_at_exchange == []
 
 
@@ -499,7 +506,7 @@ DEATHS = [
 class TestDeath:
     @pytest.mark.parametrize(("part", "method", "nth", "when"), DEATHS)
     async def test_engine_that_dies_anywhere_leaves_nothing_that_doubles(
-        self, hedge: Any, client_factory: Any, part: str, method: str, nth: int, when: str
+        self, *, hedge: Any, client_factory: Any, part: str, method: str, nth: int, when: str
     ) -> None:
         """Whatever was written down and sent by then, the next engine hedges with one order in all."""
         await hedge.owe(TEN_THOUSAND_USD)

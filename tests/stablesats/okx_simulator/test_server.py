@@ -126,7 +126,7 @@ async def test_order_that_expires_before_execution_is_dropped(client: Any, clock
     client.extra_headers = {"expTime": str(int(clock.now().timestamp() * 1000) + 1000)}
     pending = asyncio.ensure_future(client.market_order("sell", "1", "a"))
     async with asyncio.timeout(20):
-        while client.simulator.faults.pending:  # noqa: ASYNC110 - the server has no event for it
+        while client.simulator.faults.pending:
             await asyncio.sleep(0.005)
     clock.advance(2)
     assert (await pending).json["code"] == "50037"

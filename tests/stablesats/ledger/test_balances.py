@@ -1,0 +1,61 @@
+"""What the balances mean: who is owed what, and how much of it is hedged."""
+
+from decimal import Decimal
+
+import pytest
+
+from stablesats.ledger import Account, Currency, DealerBalances
+
+
+def balances(**known: int) -> DealerBalances:
+    """Balances (credit minus debit) of accounts by code; all others are zero."""
+    return DealerBalances.of(lambda account, _currency: known.get(account.code, 0))
+
+
+def test_figures_have_the_signs_of_what_they_mean() -> None:
+    """Owed dollars and bitcoin held are positive, a short is negative."""
+    figures = balances(
+        STABLESATS_OMNIBUS=-700,
+        STABLESATS_LIABILITY=200,
+        OKEX_ALLOCATION=500,
+        STABLESATS_BTC_WALLET=123,
+        OKEX_POSITION=-10_000,
+    )
+    assert figures == DealerBalances(
+        users_liability_cents=700,
+        unallocated_cents=200,
+        okex_allocation_cents=500,
+        btc_wallet_sats=123,
+        signed_exposure_cents=-10_000,
+    )
+    assert figures.hedge_target_cents == 700
+
+
+def test_every_figure_is_asked_for_in_its_own_currency() -> None:
+    """Bitcoin in satoshi, everything else in cents."""
+    asked: dict[Account, Currency] = {}
+
+    def remember(account: Account, currency: Currency) -> int:
+        asked[account] = currency
+        return 0
+
+    DealerBalances.of(remember)
+    assert asked.pop(Account.STABLESATS_BTC_WALLET) is Currency.BTC
+    assert set(asked.values()) == {Currency.USD}
+
+
+@pytest.mark.parametrize(
+    ("target", "position", "ratio"),
+    [
+        (0, 0, None),  # nothing to hedge: no ratio, not zero
+        (0, -10_000, None),
+        (10_000, 0, Decimal(0)),
+        (20_000, -10_000, Decimal("0.5")),
+        (10_000, -10_000, Decimal(1)),
+        (10_000, 10_000, Decimal(-1)),  # long
+        (-10_000, -10_000, Decimal(-1)),  # damaged books do not raise here; the hedge decision does
+    ],
+)
+def test_exposure_ratio(target: int, position: int, ratio: Decimal | None) -> None:
+    """Short over hedge target."""
+    assert balances(STABLESATS_LIABILITY=target, OKEX_POSITION=position).exposure_ratio == ratio

@@ -1,0 +1,213 @@
+"""The dealer's books on a real database."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from medici_py import Book, MediciError, mongo_transaction
+from medici_py.embedded import EmbeddedMongo
+from stablesats.ledger import Account, Currency, Ledger
+from stablesats.ledger.facade import DIMENSIONS, LedgerDamagedError
+from stablesats.ledger.templates import AmountError, ReferenceKeyError
+
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
+
+
+async def legs(ledger: Ledger) -> int:
+    count: int = await ledger.database["medici_transactions"].count_documents({})
+    return count
+
+
+async def balance(ledger: Ledger, account: Account, currency: Currency) -> int:
+    return {(found, in_currency): amount for found, in_currency, amount in await ledger.account_balances()}[
+        account, currency
+    ]
+
+
+class TestTrades:
+    async def test_purchase_and_the_same_sale_bring_every_balance_back(self, ledger: Ledger) -> None:
+        """1,000,000 sats for 500 cents: 500 cents unallocated and 0.01 BTC held; sold again, both are zero."""
+        await ledger.user_buys_usd(sats=1_000_000, cents=500, at=NOON)
+        bought = await ledger.balances()
+        assert (bought.unallocated_cents, bought.users_liability_cents) == (500, 500)
+        assert bought.btc_wallet_sats == 1_000_000
+        assert await balance(ledger, Account.EXTERNAL_OMNIBUS, Currency.BTC) == -1_000_000
+
+        await ledger.user_sells_usd(sats=1_000_000, cents=500, at=NOON)
+        assert {amount for _, _, amount in await ledger.account_balances()} == {0}
+
+    async def test_journal_carries_template_date_and_reference(self, ledger: Ledger) -> None:
+        """Four legs, dated when the trade took place."""
+        journal = await ledger.user_buys_usd(sats=1_000_000, cents=500, at=NOON, reference={"trade_id": "t1"})
+        assert (journal.memo, journal.book, journal.datetime) == ("USER_BUYS_USD", "Stablesats", NOON)
+        rows = [row async for row in ledger.database["medici_transactions"].find({})]
+        assert sorted((row["accounts"], row["credit"], row["debit"]) for row in rows) == [
+            ("EXTERNAL_OMNIBUS", 0, 1_000_000),
+            ("STABLESATS_BTC_WALLET", 1_000_000, 0),
+            ("STABLESATS_LIABILITY", 500, 0),
+            ("STABLESATS_OMNIBUS", 0, 500),
+        ]
+        assert {row["meta"]["trade_id"] for row in rows} == {"t1"}
+        assert {row["meta"]["layer"] for row in rows} == {"SETTLED"}
+
+    @pytest.mark.parametrize("amounts", [{"sats": 0, "cents": 1}, {"sats": 1, "cents": -1}])
+    async def test_bad_amount_writes_nothing(self, ledger: Ledger, amounts: dict[str, int]) -> None:
+        """It is refused before the database is asked."""
+        with pytest.raises(AmountError):
+            await ledger.user_buys_usd(sats=amounts["sats"], cents=amounts["cents"], at=NOON)
+        assert await legs(ledger) == 0
+
+    async def test_reference_that_would_move_a_leg_writes_nothing(self, ledger: Ledger) -> None:
+        """The currency of a leg is the template's business."""
+        with pytest.raises(ReferenceKeyError):
+            await ledger.user_buys_usd(sats=1, cents=1, at=NOON, reference={"currency": "USD"})
+        assert await legs(ledger) == 0
+
+    async def test_many_trades_at_once_add_up(self, ledger: Ledger) -> None:
+        """Concurrent bookings lose nothing."""
+        chance = random.Random(3)
+        amounts = [(chance.randrange(1, 10**9), chance.randrange(1, 10**6)) for _ in range(30)]
+        await asyncio.gather(
+            *(ledger.user_buys_usd(sats=sats, cents=cents, at=NOON) for sats, cents in amounts)
+        )
+        found = await ledger.balances()
+        assert found.btc_wallet_sats == sum(sats for sats, _ in amounts)
+        assert found.hedge_target_cents == sum(cents for _, cents in amounts)
+
+
+class TestSessions:
+    async def test_writes_join_the_callers_transaction(self, ledger: Ledger) -> None:
+        """They are seen inside at once, and outside only after the commit."""
+
+        async def both(session: Any) -> None:
+            await ledger.user_buys_usd(sats=10, cents=500, at=NOON, session=session)
+            await ledger.user_sells_usd(sats=4, cents=200, at=NOON, session=session)
+            await ledger.mirror_okx_position(-10_000, at=NOON, session=session)
+            assert await legs(ledger) == 0
+
+        await mongo_transaction(ledger.database.client, both)
+        found = await ledger.balances()
+        assert (found.hedge_target_cents, found.signed_exposure_cents) == (300, -10_000)
+
+    async def test_abort_leaves_nothing(self, ledger: Ledger) -> None:
+        """No journal, no leg, no lock, no balance."""
+
+        class ChangedMindError(Exception):
+            pass
+
+        async def fails(session: Any) -> None:
+            await ledger.user_buys_usd(sats=10, cents=500, at=NOON, session=session)
+            await ledger.mirror_okx_position(-10_000, at=NOON, session=session)
+            raise ChangedMindError
+
+        with pytest.raises(ChangedMindError):
+            await mongo_transaction(ledger.database.client, fails)
+        for name in ("medici_transactions", "medici_journals", "medici_locks"):
+            assert await ledger.database[name].count_documents({}) == 0
+        assert (await ledger.balances()).hedge_target_cents == 0
+
+
+class TestMirror:
+    @pytest.mark.parametrize("exposures", [(-10_000,), (-10_000, -30_000, -5_000, 0), (7_000, -7_000)])
+    async def test_mirror_follows_the_position(self, ledger: Ledger, exposures: tuple[int, ...]) -> None:
+        """Shorter, longer, flat, long: the balance is the signed exposure, the omnibus its counterpart."""
+        for exposure in exposures:
+            await ledger.mirror_okx_position(exposure, at=NOON)
+            assert await balance(ledger, Account.OKEX_POSITION, Currency.USD) == exposure
+            assert await balance(ledger, Account.EXCHANGE_POSITION_OMNIBUS, Currency.USD) == -exposure
+
+    async def test_short_of_100_usd_is_a_debit_of_the_mirror(self, ledger: Ledger) -> None:
+        """On an empty mirror -10,000 cents posts DECREASE_EXCHANGE_POSITION with a debit of 10,000."""
+        journal = await ledger.mirror_okx_position(-10_000, at=NOON)
+        assert journal is not None
+        assert (journal.memo, journal.book) == ("DECREASE_EXCHANGE_POSITION", "Exchange Position")
+        row = await ledger.database["medici_transactions"].find_one({"accounts": "OKEX_POSITION"})
+        assert row is not None
+        assert (row["debit"], row["credit"]) == (10_000, 0)
+
+    @pytest.mark.parametrize("exposure", [0, -10_000])
+    async def test_unchanged_position_posts_nothing(self, ledger: Ledger, exposure: int) -> None:
+        """However often it is reported."""
+        await ledger.mirror_okx_position(exposure, at=NOON)
+        before = await legs(ledger)
+        assert await ledger.mirror_okx_position(exposure, at=NOON) is None
+        assert await legs(ledger) == before
+
+    async def test_mirrors_at_the_same_moment_do_not_post_the_difference_twice(self, ledger: Ledger) -> None:
+        """Ten processes see the same position: one posts, the others find the mirror right."""
+        for exposure in (-50_000, -20_000, 30_000):
+            journals = await asyncio.gather(
+                *(ledger.mirror_okx_position(exposure, at=NOON) for _ in range(10))
+            )
+            assert sum(journal is not None for journal in journals) == 1
+            assert (await ledger.balances()).signed_exposure_cents == exposure
+
+    async def test_concurrent_mirrors_of_different_positions_end_on_one_of_them(self, ledger: Ledger) -> None:
+        """Never on a mixture."""
+        exposures = [-10_000 * n for n in range(1, 9)]
+        await asyncio.gather(*(ledger.mirror_okx_position(each, at=NOON) for each in exposures))
+        assert (await ledger.balances()).signed_exposure_cents in exposures
+
+
+class TestBalances:
+    async def test_hedge_target_is_what_is_owed_whether_allocated_or_not(self, ledger: Ledger) -> None:
+        """Allocating moves it between accounts and changes nothing."""
+        await ledger.user_buys_usd(sats=10, cents=20_000, at=NOON)
+        entry = ledger.stablesats.entry("allocation")
+        entry.debit("STABLESATS_LIABILITY", 10_000, {"currency": "USD"})
+        entry.credit("OKEX_ALLOCATION", 10_000, {"currency": "USD"})
+        await entry.commit()
+        found = await ledger.balances()
+        assert (found.unallocated_cents, found.okex_allocation_cents) == (10_000, 10_000)
+        assert found.hedge_target_cents == await ledger.hedge_target_cents() == 20_000
+
+    async def test_only_settled_legs_count(self, ledger: Ledger) -> None:
+        """What is pending is not owed yet."""
+        entry = ledger.stablesats.entry("pending")
+        pending = {"currency": "USD", "layer": "PENDING"}
+        entry.credit("STABLESATS_LIABILITY", 500, pending).debit("STABLESATS_OMNIBUS", 500, pending)
+        await entry.commit()
+        assert await ledger.hedge_target_cents() == 0
+
+    async def test_fraction_of_a_cent_is_reported_as_damage(self, ledger: Ledger) -> None:
+        """Somebody else wrote to the books: no figure is made up from that."""
+        other = Book("Stablesats", ledger.database, precision=8, dimensions=DIMENSIONS)
+        entry = other.entry("half a cent")
+        usd = {"currency": "USD"}
+        entry.credit("STABLESATS_LIABILITY", "0.5", usd).debit("STABLESATS_OMNIBUS", "0.5", usd)
+        await entry.commit()
+        with pytest.raises(LedgerDamagedError, match=r"STABLESATS_LIABILITY holds 0\.5 cent"):
+            await ledger.hedge_target_cents()
+
+    async def test_leg_without_a_currency_is_refused(self, ledger: Ledger) -> None:
+        """The law of the books holds for every writer that opens them as the dealer does."""
+        with pytest.raises(MediciError, match="currency"):
+            await (
+                ledger.stablesats.entry("bare").credit("QUOTES_ASSETS", 1).debit("QUOTES_OMNIBUS", 1).commit()
+            )
+        assert await legs(ledger) == 0
+
+    async def test_every_account_is_listed_in_each_of_its_currencies(self, ledger: Ledger) -> None:
+        """Eleven accounts, one of them in two currencies."""
+        listed = [(account, currency) for account, currency, _ in await ledger.account_balances()]
+        assert len(set(listed)) == len(listed) == 12
+
+    async def test_preparing_again_and_at_once_is_harmless(self, ledger: Ledger) -> None:
+        """Every process does it at its start."""
+        await asyncio.gather(*(Ledger(ledger.database).prepare() for _ in range(5)))
+
+    async def test_client_that_prefers_secondaries_reads_what_was_just_booked(
+        self, ledger: Ledger, mongodb: EmbeddedMongo, mongo_database: AsyncDatabase[dict[str, Any]]
+    ) -> None:
+        """The hedge must not be decided on a copy that trails."""
+        async with AsyncMongoClient[dict[str, Any]](mongodb.uri, readPreference="secondary") as client:
+            elsewhere = Ledger(client[mongo_database.name])
+            await elsewhere.user_buys_usd(sats=10, cents=500, at=NOON)
+            # A lone primary has no secondary: a read that asked for one would find no server.
+            async with asyncio.timeout(10):
+                assert await elsewhere.hedge_target_cents() == 500
