@@ -1,17 +1,32 @@
 """The commands' small print: versions, help, bad settings. What they do is in tests/system."""
 
 import asyncio
+import os
+import sys
+from dataclasses import dataclass
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from stablesats.cli import app
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    exit_code: int
+    output: str
+    stderr: str
 
 
 async def run(*arguments: str, **environment: str) -> Result:
-    """Run a command in a thread of its own: it brings its own event loop, and signal handlers need the main one."""
-    runner = CliRunner(env={"MONGODB_URI": "", **environment})
-    return await asyncio.to_thread(runner.invoke, app, list(arguments))
+    """Run a command as a process: it sets up logging and signal handlers, which are a process's own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stablesats", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return Result(process.returncode, out.decode(), err.decode())
 
 
 async def test_version_names_the_program() -> None:
