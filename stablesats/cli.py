@@ -70,7 +70,9 @@ def demo(
     days: Annotated[int, typer.Option(min=1, help="How many recorded days to replay (up to 22).")] = 1,
     speed: Annotated[
         float | None,
-        typer.Option(min=1, help="Recorded seconds a second; by default the replay takes 36 seconds."),
+        typer.Option(
+            min=1, max=1_000_000, help="Recorded seconds a second; by default the replay takes 36 seconds."
+        ),
     ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Keep everything running after the replay, until Ctrl-C.")
@@ -80,7 +82,7 @@ def demo(
         typer.Option(
             "--mongodb-uri",
             metavar="URI",
-            help="Use this replica set, in a database that is dropped at the end, not a private mongod.",
+            help="Use this replica set, in a database of its own that is dropped at the end.",
         ),
     ] = None,
     metrics_port: Annotated[
@@ -92,9 +94,9 @@ def demo(
 ) -> None:
     """Watch the dealer work: a recorded day of prices and payments through every part of the system.
 
-    Starts a private MongoDB, the OKX simulator, the hedging engine and the exporter, each as a process of
-    its own, books the payments as user trades while the prices run, then checks the books, the hedge and
-    the orders. Exit code 0 only if every check holds.
+    Starts a private MongoDB (or uses the one that MONGODB_URI names), the OKX simulator, the hedging engine
+    and the exporter, each as a process of its own, books the payments as user trades while the prices run,
+    then checks the books, the hedge and the orders. Exit code 0 only if every check holds.
     """
 
     def settings() -> DemoSettings:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from pymongo.errors import PyMongoError
 
@@ -22,6 +22,9 @@ STOP_ON_STDIN_EOF: Final = "STABLESATS_STOP_ON_STDIN_EOF"
 
 STOP_WITHIN_SECS: Final = 10.0
 """How long a service may take to end after it was told to stop."""
+
+
+_CANCEL_WITHIN_SECS: Final = 5.0
 
 
 class StoppedLateError(StablesatsError):
@@ -52,6 +55,12 @@ def run_service(service: Service, *, stop_within_secs: float = STOP_WITHIN_SECS)
         return 130
 
 
+def _leave(reason: str) -> NoReturn:
+    """End the process here and now; parents, guardians and leases clean up as after any crash."""
+    print(f"error: {reason}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(1)
+
+
 def one_line(error: BaseException) -> str:
     """The message of *error* on one line, or its kind when it has none."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -80,7 +89,10 @@ async def _supervise(service: Service, stop_within_secs: float) -> int:
         await asyncio.wait({task}, timeout=stop_within_secs)
         if not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=_CANCEL_WITHIN_SECS)
+        if not task.done():
+            # A driver that ignores its cancellation would also keep asyncio.run from ending.
+            _leave(f"what was under way ignored being told to stop for {stop_within_secs:g} s")
         return task.result() or 0
     except asyncio.CancelledError:
         if len(received) > 1:

@@ -4,9 +4,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from stablesats.demo.exchange import ExchangeOrder
 from stablesats.hedging.hedge_adjustment import CONTRACT_CENTS, DoNothing, HedgeBounds, decide_hedge
+
+_EXPORTED: Final = ("stablesats_liabilities_cents", "stablesats_position_exposure_cents")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntendedOrder:
+    """An order as the engine wrote it down: its size, and the position that it was decided on."""
+
+    size_contracts: Decimal
+    position_before_contracts: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +35,7 @@ class Evidence:
         position_contracts: Signed position by the exchange.
         bounds: The engine's bounds.
         exchange_orders: Every order the exchange accepted.
-        intended: Client order id to contracts, as written down by the engine, of all orders marked as sent.
+        intended: What the engine wrote down of every order before it sent it, by client order id.
         open_orders: Orders that still hold the slot.
         scraped: What the exporter says, by metric name.
     """
@@ -39,7 +50,7 @@ class Evidence:
     position_contracts: Decimal
     bounds: HedgeBounds
     exchange_orders: Sequence[ExchangeOrder]
-    intended: Mapping[str, Decimal]
+    intended: Mapping[str, IntendedOrder]
     open_orders: int
     scraped: Mapping[str, Decimal]
 
@@ -125,28 +136,32 @@ def _every_order_intended_once(evidence: Evidence) -> Check:
     seen = Counter(order.client_order_id for order in evidence.exchange_orders)
     repeated = [order_id for order_id, count in seen.items() if count > 1]
     unknown = [order_id for order_id in seen if order_id not in evidence.intended]
-    different = [
-        order.client_order_id
-        for order in evidence.exchange_orders
-        if order.size_contracts != evidence.intended.get(order.client_order_id, order.size_contracts)
-    ]
-    executed = sum((order.signed_fill_contracts for order in evidence.exchange_orders), Decimal(0))
+    different, misjudged, executed = [], [], Decimal(0)
+    for order in evidence.exchange_orders:
+        intended = evidence.intended.get(order.client_order_id)
+        if intended is not None and intended.size_contracts != order.size_contracts:
+            different.append(order.client_order_id)
+        # A second order for the same gap would have been decided on the position before the first.
+        if intended is not None and intended.position_before_contracts != executed:
+            misjudged.append(order.client_order_id)
+        executed += order.signed_fill_contracts
     holds = (
-        not (repeated or unknown or different)
+        not (repeated or unknown or different or misjudged)
         and evidence.open_orders == 0
         and executed == evidence.position_contracts
     )
     detail = (
         f"{len(evidence.exchange_orders)} orders at the exchange, {len(repeated)} repeated,"
         f" {len(unknown)} unknown to the engine, {len(different)} of another size,"
-        f" {evidence.open_orders} still open; fills add up to {executed:f} contracts,"
-        f" the position is {evidence.position_contracts:f}"
+        f" {len(misjudged)} decided on another position, {evidence.open_orders} still open;"
+        f" fills add up to {executed:f} contracts, the position is {evidence.position_contracts:f}"
     )
     figures = {
         "orders": len(evidence.exchange_orders),
         "repeated": repeated,
         "unknown": unknown,
         "different_size": different,
+        "decided_on_another_position": misjudged,
         "open_orders": evidence.open_orders,
         "position_contracts": evidence.position_contracts,
     }
@@ -154,10 +169,14 @@ def _every_order_intended_once(evidence: Evidence) -> Check:
 
 
 def _exporter_agrees(evidence: Evidence) -> Check:
-    expected = {
-        "stablesats_liabilities_cents": Decimal(evidence.target_cents),
-        "stablesats_position_exposure_cents": Decimal(evidence.mirrored_cents),
-    }
-    scraped = {name: evidence.scraped.get(name) for name in expected}
-    detail = ", ".join(f"{name} {value}" for name, value in scraped.items())
-    return Check("exporter agrees with the ledger", scraped == expected, detail, scraped)
+    scraped = {name: evidence.scraped.get(name) for name in _EXPORTED}
+    detail = ", ".join(
+        f"{name} {'unknown' if value is None else f'{value:f}'}" for name, value in scraped.items()
+    )
+    holds = exporter_agrees(evidence.scraped, evidence.target_cents, evidence.mirrored_cents)
+    return Check("exporter agrees with the ledger", holds, detail, scraped)
+
+
+def exporter_agrees(scraped: Mapping[str, Decimal], target_cents: int, mirrored_cents: int) -> bool:
+    """Whether a scrape shows this liability and this exposure; what it does not show, it does not know."""
+    return [scraped.get(name) for name in _EXPORTED] == [target_cents, mirrored_cents]

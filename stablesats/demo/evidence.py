@@ -6,7 +6,7 @@ from typing import Any
 
 from bson import Decimal128
 
-from stablesats.demo.checks import Evidence
+from stablesats.demo.checks import Evidence, IntendedOrder
 from stablesats.demo.exchange import SimulatorAdmin
 from stablesats.hedging.hedge_adjustment import HedgeBounds
 from stablesats.hedging.orders import HEDGE_ORDERS
@@ -43,7 +43,7 @@ async def collect_evidence(
         position_contracts=(await exchange.state()).position_contracts,
         bounds=bounds,
         exchange_orders=await exchange.orders(),
-        intended={row["_id"]: _decimal(row["size_contracts"]) for row in orders if "size_contracts" in row},
+        intended={row["_id"]: _intended(row) for row in orders if "size_contracts" in row},
         open_orders=sum(1 for row in orders if row.get("open")),
         scraped=scraped,
     )
@@ -103,6 +103,13 @@ async def _first(collection: Any, pipeline: list[dict[str, Any]]) -> dict[str, A
         found: dict[str, Any] = row
         return found
     return {}
+
+
+def _intended(row: Mapping[str, Any]) -> IntendedOrder:
+    return IntendedOrder(
+        size_contracts=_decimal(row["size_contracts"]),
+        position_before_contracts=_decimal(row["position_before_contracts"]),
+    )
 
 
 def _decimal(value: Decimal128 | int) -> Decimal:

@@ -23,21 +23,13 @@ class ExchangeState:
         replay_at: Where the replayed history stands.
         replay_finished: Whether it has come to its end.
         bid_usd: Best bid, USD a bitcoin.
-        ask_usd: Best ask, USD a bitcoin.
         position_contracts: Signed contracts.
-        fills: How many fills there were.
-        fees_btc: Trading fees, negative when paid.
-        realized_pnl_btc: Profit realised so far.
     """
 
     replay_at: datetime
     replay_finished: bool
     bid_usd: Decimal
-    ask_usd: Decimal
     position_contracts: Decimal
-    fills: int
-    fees_btc: Decimal
-    realized_pnl_btc: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +72,7 @@ class SimulatorAdmin:
             replay_at=datetime.fromisoformat(replay["at"]),
             replay_finished=replay["finished"],
             bid_usd=Decimal(price["bid"]),
-            ask_usd=Decimal(price["ask"]),
             position_contracts=Decimal(body["position_contracts"]),
-            fills=body["fills"],
-            fees_btc=Decimal(body["fees_btc"]),
-            realized_pnl_btc=Decimal(body["realized_pnl_btc"]),
         )
 
     async def orders(self) -> list[ExchangeOrder]:

@@ -51,9 +51,11 @@ class TradeFeeder:
                 await self._trades.book(trade)
                 self.booked += 1
 
-        async with asyncio.TaskGroup() as bookings:
-            for trade in islice(self._due(self._end if everything else at, quote), MOST_AT_ONCE):
-                bookings.create_task(book(trade))
+        due = islice(self._due(self._end if everything else at, quote), MOST_AT_ONCE)
+        outcomes = await asyncio.gather(*(book(trade) for trade in due), return_exceptions=True)
+        for failure in outcomes:
+            if failure is not None:
+                raise failure
 
     def _due(self, at: datetime, quote: DealerQuote) -> Iterator[UserTrade]:
         while self._next is not None and self._next.at <= at:

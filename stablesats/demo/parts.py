@@ -82,7 +82,11 @@ class Parts:
         self._report = report
         self._engine: Child | None = None
         self.exchange_url = ""
-        self.metrics_url = ""
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the exporter serves now; another port after it was started again on any free one."""
+        return f"{self._exporter.ready_text}/metrics"
 
     @property
     def engine_starts(self) -> int:
@@ -93,8 +97,8 @@ class Parts:
         try:
             self.exchange_url = await self._simulator.start()
             self._engine = self._engine_child(self.exchange_url)
-            self.metrics_url, _ = await asyncio.gather(self._exporter.start(), self._engine.start())
-            self.metrics_url += "/metrics"
+            await self._engine.start()
+            await self._exporter.start()
         except BaseException:
             await self._stop()
             raise

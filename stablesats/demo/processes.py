@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,7 @@ _STOP_WITHIN_SECS: Final = 10.0
 _RESTART_PAUSE_SECS: Final = 0.3
 _MOST_RESTARTS: Final = 5
 _LAST_LINES: Final = 5
+_CHUNK_BYTES: Final = 65_536
 
 
 class PartFailedError(StablesatsError):
@@ -69,7 +70,9 @@ class Child:
         Raises:
             PartFailedError: If it ends or stays silent instead.
         """
-        environment = {**os.environ, **self._spec.environment, STOP_ON_STDIN_EOF: "1"}
+        # The operator's own settings of the dealer are not for the demo's parts: its checks count on theirs.
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("STABLESATS_")}
+        environment = {**inherited, **self._spec.environment, STOP_ON_STDIN_EOF: "1"}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._spec.arguments,
@@ -80,6 +83,8 @@ class Child:
             # A Ctrl-C in the terminal reaches only the demo, which then stops its children.
             start_new_session=True,
         )
+        if self._stopping:  # while the process was being made
+            await self._end_process()
         self.starts += 1
         self._last_lines.clear()
         stderr = asyncio.create_task(self._keep_last_lines(self._process))
@@ -135,7 +140,7 @@ class Child:
 
     async def _ready_line(self, process: asyncio.subprocess.Process) -> str:
         assert process.stdout is not None
-        while line := (await process.stdout.readline()).decode(errors="replace"):
+        async for line in _lines(process.stdout):
             if line.startswith(self._spec.ready_prefix):
                 return line.removeprefix(self._spec.ready_prefix).strip()
         msg = f"it ended with exit code {await process.wait()}"
@@ -143,13 +148,26 @@ class Child:
 
     async def _drain_stdout(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while await process.stdout.readline():
+        async for _ in _lines(process.stdout):
             pass
 
     async def _keep_last_lines(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        while line := (await process.stderr.readline()).decode(errors="replace").strip():
-            self._last_lines.append(line)
+        async for line in _lines(process.stderr):
+            if line.strip():
+                self._last_lines.append(line.strip())
 
     def _last_words(self) -> str:
         return " | ".join(self._last_lines)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """The lines of *stream* until it ends, of any length: a pipe that is not read blocks its writer."""
+    rest = b""
+    while chunk := await stream.read(_CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+        rest = rest[-_CHUNK_BYTES:]
+    if rest:
+        yield rest.decode(errors="replace")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from stablesats.data import PAYMENT_FLOW
-from stablesats.demo.checks import Check, check_all
+from stablesats.demo.checks import Check, check_all, exporter_agrees
 from stablesats.demo.evidence import collect_evidence
 from stablesats.demo.feeder import TradeFeeder
 from stablesats.demo.rate import RateMeter
@@ -132,7 +132,9 @@ async def _at_rest(system: DemoSystem) -> bool:
         bounds=HedgeBounds(),
     )
     mirrored = balances.signed_exposure_cents == exposure_cents
-    return isinstance(decision, DoNothing) and mirrored and system.live_balances() == balances
+    if not (isinstance(decision, DoNothing) and mirrored and system.live_balances() == balances):
+        return False
+    return exporter_agrees(await system.scrape(), balances.hedge_target_cents, balances.signed_exposure_cents)
 
 
 async def _check(system: DemoSystem, replay: _Replay) -> list[Check]:

@@ -96,6 +96,42 @@ class TestStopping:
         process.send_signal(number)
         assert end(process) == (exit_code, ["cleaned up"], "")
 
+    def test_service_that_does_not_end_in_time_is_cancelled(self, start: Start) -> None:
+        """A database that is gone must not keep a process alive; the line says that something was cut off."""
+        process = start(
+            "run = run_service; run_service = lambda s: run(s, stop_within_secs=0.2); service = stubborn"
+        )
+        assert said(process) == "ready"
+        process.send_signal(signal.SIGTERM)
+        exit_code, lines, last_words = end(process)
+        assert (exit_code, lines) == (1, ["stopping", "cleaned up"])
+        assert (
+            last_words == "error: what was under way did not end within 0.2 s of the stop, and was cut off\n"
+        )
+
+    def test_service_that_ignores_its_cancellation_is_left_behind(self, start: Start) -> None:
+        """Some driver calls never come back from one; the process ends all the same."""
+        body = """
+        import stablesats.lifecycle as lifecycle
+        lifecycle._CANCEL_WITHIN_SECS = 0.2
+        run = run_service
+        run_service = lambda service: run(service, stop_within_secs=0.2)
+
+        async def service(stop):
+            say("ready")
+            while True:
+                try:
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    say("ignored")
+        """
+        process = start(body)
+        assert said(process) == "ready"
+        process.send_signal(signal.SIGTERM)
+        exit_code, lines, last_words = end(process)
+        assert (exit_code, lines) == (1, ["ignored"])
+        assert last_words == "error: what was under way ignored being told to stop for 0.2 s\n"
+
     def test_end_of_standard_input_stops_it_if_asked_for(self, start: Start) -> None:
         """However the parent dies, its end of the pipe closes."""
         process = start("service = polite", **{STOP_ON_STDIN_EOF: "1"})

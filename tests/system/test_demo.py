@@ -72,6 +72,15 @@ async def test_engine_killed_in_the_middle_comes_back_and_converges_without_a_do
     assert orders["unknown"] == []
 
 
+async def test_exporter_killed_in_the_middle_serves_again_and_agrees(stablesats: Start) -> None:
+    """``kill -9`` of the exporter: its successor reads a fresh snapshot and shows the same figures at the end."""
+    command = await stablesats("demo", *FAST, "--json", STABLESATS_HEDGING__LOW_BOUND_RATIO_SHORTING="2")
+    await command.line(PROGRESS, occurrence=2)
+    os.kill(command.pid_of("exporter"), signal.SIGKILL)
+    assert await command.wait() == 0, "\n".join(command.err)
+    assert all(check["ok"] for check in summary_of(command)["checks"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_interrupted_demo_says_so_in_one_line_and_leaves_nothing(
     stablesats: Start, processes: Any, tmp_path: Path, number: signal.Signals

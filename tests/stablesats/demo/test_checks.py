@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stablesats.demo.checks import Evidence, check_all
+from stablesats.demo.checks import Evidence, IntendedOrder, check_all
 from stablesats.demo.exchange import ExchangeOrder
 from stablesats.hedging.hedge_adjustment import HedgeBounds
 
@@ -23,6 +23,10 @@ def order(client_order_id: str, side: str, contracts: int, filled: int | None = 
     )
 
 
+def intended(contracts: int, *, before: int) -> IntendedOrder:
+    return IntendedOrder(size_contracts=D(contracts), position_before_contracts=D(before))
+
+
 SOUND = Evidence(
     unbalanced_journals=0,
     imbalance_minor={("Stablesats", "USD"): D(0), ("Stablesats", "BTC"): D(0)},
@@ -34,7 +38,11 @@ SOUND = Evidence(
     position_contracts=D(-10),
     bounds=HedgeBounds(),
     exchange_orders=[order("one", "sell", 12), order("two", "buy", 2)],
-    intended={"one": D(12), "two": D(2), "refused": D(7)},
+    intended={
+        "one": intended(12, before=0),
+        "two": intended(2, before=-12),
+        "refused": intended(7, before=-12),
+    },
     open_orders=0,
     scraped={
         "stablesats_liabilities_cents": D("100000.0"),
@@ -66,8 +74,10 @@ def test_sound_evidence_passes_every_check() -> None:
         ({"mirrored_cents": -90_000}, "position mirrored in the ledger"),
         ({"exchange_orders": [order("one", "sell", 5), order("one", "sell", 5)]}, "every order intended and sent once"),
         ({"exchange_orders": [order("stranger", "sell", 10)]}, "every order intended and sent once"),
-        ({"intended": {"one": D(11), "two": D(2)}}, "every order intended and sent once"),
+        ({"intended": {"one": intended(11, before=0), "two": intended(2, before=-12)}}, "every order intended and sent once"),
         ({"exchange_orders": [order("one", "sell", 12, filled=11), order("two", "buy", 2)]}, "every order intended and sent once"),
+        # The same gap hedged twice under two ids, and the excess bought back.
+        ({"intended": {"one": intended(12, before=0), "two": intended(2, before=0)}}, "every order intended and sent once"),
         ({"open_orders": 1}, "every order intended and sent once"),
         ({"scraped": {}}, "exporter agrees with the ledger"),
     ],

@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from stablesats.demo.feeder import MOST_AT_ONCE, TradeFeeder
+from stablesats.errors import StablesatsError
 from stablesats.ledger import Ledger
-from stablesats.trades import Trades
+from stablesats.trades import BookedTrade, Trades, UserTrade
 from stablesats.trades.payment_flow import DealerQuote, Payment, schedule
 
 START = datetime(2017, 9, 4, tzinfo=UTC)
@@ -52,3 +55,15 @@ async def test_a_long_backlog_is_fed_in_parts(mongo_database: Any) -> None:
     assert (feeder.booked, feeder.finished) == (MOST_AT_ONCE, False)
     await feeder.feed(END, QUOTE)
     assert (feeder.booked, feeder.finished) == (MOST_AT_ONCE + 1, True)
+
+
+async def test_a_booking_that_fails_fails_the_feed_with_its_own_error(mongo_database: Any) -> None:
+    """Not with a group around it: the commands print known errors in one line."""
+    feeder, trades, _ = await feeder_of(mongo_database, 1_000_000, 1_000_000)
+
+    async def fail(trade: UserTrade) -> BookedTrade:
+        raise StablesatsError(f"no more {trade.id}")
+
+    trades.book = fail  # type: ignore[method-assign]
+    with pytest.raises(StablesatsError, match="no more payment-0"):
+        await feeder.feed(END, QUOTE)

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +14,7 @@ from stablesats.demo.processes import Child, ChildSpec, PartFailedError
 READY_THEN_WAIT = "import sys; print('part: ready at', 7, flush=True); sys.stdin.read()"
 SILENT_END = "import sys; print('boom', file=sys.stderr); sys.exit(3)"
 DEADLINE_SECS = 20
+T = TypeVar("T")
 
 
 def part(code: str, *, restart: bool = True) -> tuple[Child, list[str]]:
@@ -28,8 +30,8 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def in_time(work: Awaitable[None]) -> None:
-    await asyncio.wait_for(work, DEADLINE_SECS)
+async def in_time(work: Awaitable[T]) -> T:
+    return await asyncio.wait_for(work, DEADLINE_SECS)
 
 
 def pid_in(line: str) -> int:
@@ -79,6 +81,31 @@ async def test_a_part_that_keeps_dying_ends_the_supervision() -> None:
     with pytest.raises(PartFailedError, match="ended with exit code 0"):
         await in_time(child.supervise())
     assert child.starts == 6
+
+
+async def test_last_words_reach_past_blank_lines() -> None:
+    """Chained tracebacks have them, and what matters comes last."""
+    child, _ = part("import sys; print('first\\n\\nlast', file=sys.stderr); sys.exit(1)")
+    with pytest.raises(PartFailedError, match=r"first \| last"):
+        await child.start()
+
+
+async def test_a_part_that_talks_a_lot_is_not_blocked_by_its_pipe() -> None:
+    """A megabyte in one line, twice, on both streams: read and forgotten."""
+    flood = "import sys; [print('x' * 2**20, file=f, flush=True) for f in (sys.stderr, sys.stdout)]"
+    child, _ = part(f"{flood}; print('part: on', flush=True); {flood}; sys.stdin.read()")
+    assert await in_time(child.start()) == "on"
+    await child.stop()
+
+
+async def test_the_operators_own_settings_are_not_handed_to_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks at the end count on the settings that the demo gives."""
+    monkeypatch.setenv("STABLESATS_HEDGING__LOW_BOUND_RATIO_SHORTING", "2")
+    child, _ = part(
+        "import os, sys; print('part:', [k for k in os.environ if 'RATIO' in k], flush=True); sys.stdin.read()"
+    )
+    assert await child.start() == "[]"
+    await child.stop()
 
 
 async def test_stop_kills_what_ignores_the_polite_way(monkeypatch: pytest.MonkeyPatch) -> None:
