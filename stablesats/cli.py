@@ -74,6 +74,10 @@ def demo(
             min=1, max=1_000_000, help="Recorded seconds a second; by default the replay takes 36 seconds."
         ),
     ] = None,
+    payments: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the 6,250 recorded payments to feed; by default all."),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Keep everything running after the replay, until Ctrl-C.")
     ] = False,
@@ -103,6 +107,7 @@ def demo(
         return DemoSettings.checked(
             days=days,
             speed=None if speed is None else Decimal(str(speed)),
+            payments=payments,
             serve=serve,
             mongodb_uri=mongodb_uri,
             metrics_port=metrics_port,

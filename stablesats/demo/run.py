@@ -68,7 +68,7 @@ async def run_demo(settings: DemoSettings, stop: asyncio.Event) -> int:
 
 async def _work(settings: DemoSettings, system: DemoSystem, view: View, stop: asyncio.Event) -> int:
     start, end = settings.history.window(settings.days)
-    payments = schedule(read_payments(PAYMENT_FLOW), start, end)
+    payments = schedule(read_payments(PAYMENT_FLOW)[: settings.payments], start, end)
     replay = _Replay(settings.history.title, TradeFeeder(system.trades, payments, end=end))
     view.say(f"{settings.history.title}: {settings.days} day(s) at {settings.speed:,.0f} times real speed")
     view.say(f"metrics: {system.parts.metrics_url}")

@@ -19,6 +19,7 @@ class DemoSettings:
         history: The recorded prices.
         days: How many days of them.
         speed: Recorded seconds a second.
+        payments: How many of the recorded payments to feed; None for all.
         serve: Keep running after the replay.
         mongodb_uri: A replica set to use instead of a private one.
         metrics_port: Port of the exporter, 0 for any.
@@ -28,6 +29,7 @@ class DemoSettings:
     history: PriceHistory
     days: int
     speed: Decimal
+    payments: int | None = None
     serve: bool = False
     mongodb_uri: str | None = field(default=None, repr=False)
     metrics_port: int = 0

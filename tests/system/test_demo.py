@@ -26,7 +26,7 @@ main()
 """
 
 PROGRESS = "journals/s"  # ends every line of figures, one every three seconds
-FAST = ("--days", "1", "--speed", "8640")  # the day in ten seconds
+FAST = ("--days", "1", "--speed", "8640", "--payments", "1500")  # the day in ten seconds
 
 
 def summary_of(command: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def summary_of(command: Any) -> dict[str, Any]:
 
 async def test_a_day_is_replayed_to_a_balanced_and_hedged_end(stablesats: Start, tmp_path: Path) -> None:
     """Every check holds, the exit code is 0, and neither a process nor a file is left."""
-    command = await stablesats("demo", *FAST, "--json")
+    command = await stablesats("demo", "--speed", "8640", "--json")
     assert await command.wait() == 0, "\n".join(command.err)
     summary = summary_of(command)
     assert summary["ok"] is True
@@ -114,7 +114,7 @@ async def test_killed_demo_leaves_no_process_and_no_data(
 
 async def test_serving_demo_can_be_scraped_until_it_is_stopped(stablesats: Start) -> None:
     """``--serve`` keeps the exporter up after the summary; Ctrl-C then ends with the checks' exit code."""
-    command = await stablesats("demo", "--speed", "43200", "--serve")
+    command = await stablesats("demo", "--speed", "43200", "--payments", "300", "--serve")
     serving = await command.line("still serving")
     url = serving.split()[2].rstrip(";")
     body = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
@@ -129,7 +129,9 @@ async def test_a_given_replica_set_is_used_and_left_as_it_was(
     """``--mongodb-uri``: the demo works in a database of its own and drops it."""
     async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
         before = set(await client.list_database_names())
-        command = await stablesats("demo", "--speed", "43200", "--json", "--mongodb-uri", mongodb.uri)
+        command = await stablesats(
+            "demo", "--speed", "43200", "--payments", "300", "--json", "--mongodb-uri", mongodb.uri
+        )
         assert await command.wait() == 0, "\n".join(command.err)
         assert (
             not {name for name in await client.list_database_names() if name.startswith("stablesats_demo")}
