@@ -3,7 +3,8 @@
 from medici_py.balances import Balance
 from medici_py.book import Book
 from medici_py.change_events import ChangePosition, JournalPosted, JournalVoided
-from medici_py.change_feed import ChangeHistoryLostError
+from medici_py.change_feed import ChangeHistoryLostError, ChangeStreamError, ChangeStreamInterruptedError
+from medici_py.changes import open_changes
 from medici_py.documents import Journal, Transaction
 from medici_py.entry import Entry
 from medici_py.errors import (
@@ -26,10 +27,11 @@ from medici_py.errors import (
     UnsupportedDeploymentError,
 )
 from medici_py.ledger import LedgerPage
-from medici_py.live_balances import LiveBalances
+from medici_py.live_balances import LiveBalances, LiveBalancesClosedError
 from medici_py.query import exactly
 from medici_py.store import init_models, sync_indexes
 from medici_py.transactions import mongo_transaction
+from medici_py.turnover_snapshot import SnapshotReadError
 
 __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     # books and their set-up
@@ -45,6 +47,7 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "LedgerPage",
     "exactly",
     # what happens
+    "open_changes",
     "JournalPosted",
     "JournalVoided",
     "ChangePosition",
@@ -67,5 +70,9 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "UnreadableDocumentError",
     "IndexConflictError",
     "UnsupportedDeploymentError",
+    "ChangeStreamError",
+    "ChangeStreamInterruptedError",
     "ChangeHistoryLostError",
+    "SnapshotReadError",
+    "LiveBalancesClosedError",
 ]

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from medici_py.accounts import Path, covers
 from medici_py.change_events import ChangePosition, JournalChange, JournalPosted, JournalVoided
+from medici_py.change_feed import interrupted_at
 from medici_py.changes import open_changes
 from medici_py.documents import Journal, Transaction
 from medici_py.query import accounts_filter
@@ -25,8 +26,12 @@ async def watch_accounts(
         store.database, {book}, after=after, journal_model=journal_model, transaction_model=transaction_model
     )
     async with changes:
-        async for change in changes:
-            if paths is None or await _touches(store, change, paths):
+        while True:
+            before = changes.position
+            change = await anext(changes)
+            with interrupted_at(before):
+                wanted = paths is None or await _touches(store, change, paths)
+            if wanted:
                 yield change
 
 
@@ -36,6 +41,6 @@ async def _touches(store: Store, change: JournalChange, paths: Sequence[Path]) -
             return any(covers(path, leg.account_path) for leg in change.transactions for path in paths)
         case JournalVoided():
             legs = {"_journal": change.journal_id, **accounts_filter(paths)}
-            return await store.transactions.find_one(legs, {"_id": 1}) is not None
+            return await store.latest_transactions.find_one(legs, {"_id": 1}) is not None
         case _:
             assert_never(change)

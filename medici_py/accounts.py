@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from medici_py.bson_values import is_utf8
 from medici_py.errors import InvalidAccountPathError, InvalidAccountPathLengthError, InvalidQueryError
 
 SEPARATOR = ":"
@@ -26,8 +27,8 @@ def parse_posting_path(account: AccountLike, *, max_account_path: int) -> Path:
     """Read the account of a leg, text or a sequence of parts.
 
     Raises:
-        InvalidAccountPathError: If it is neither, has no part, or a part is empty, no text, holds ``:``
-            or NUL.
+        InvalidAccountPathError: If it is neither, has no part, or a part is empty, no text, holds ``:``,
+            NUL or half a surrogate pair.
         InvalidAccountPathLengthError: If it has more than *max_account_path* parts.
     """
     match account:
@@ -51,10 +52,10 @@ def parse_posting_path(account: AccountLike, *, max_account_path: int) -> Path:
 
 
 def _checked_part(part: object, account: object) -> str:
-    if not isinstance(part, str) or not part or SEPARATOR in part or "\0" in part:
+    if not isinstance(part, str) or not part or SEPARATOR in part or "\0" in part or not is_utf8(part):
         raise InvalidAccountPathError(
             f"Account {account!r} refused: part {part!r} must be text that is not empty and holds no "
-            f"{SEPARATOR!r} or NUL.",
+            f"{SEPARATOR!r}, NUL or half a surrogate pair.",
             account=account,
         )
     return part
@@ -72,9 +73,9 @@ def parse_query_paths(account: AccountLike | None) -> tuple[Path, ...] | None:
     match account:
         case None:
             return None
-        case str():
+        case str() if is_utf8(account):
             return (split(account),)
-        case list() | tuple() if account and all(isinstance(item, str) for item in account):
+        case list() | tuple() if account and all(isinstance(item, str) and is_utf8(item) for item in account):
             return outermost(split(item) for item in account)
         case _:
             raise InvalidQueryError(

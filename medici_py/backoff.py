@@ -1,4 +1,4 @@
-"""How long to wait before trying again what failed because the server was away."""
+"""How long to wait before trying again what failed in passing: a server was away, two writes met."""
 
 
 def backoff_secs(failures: int, *, first_secs: float, max_secs: float, jitter: float) -> float:

@@ -2,16 +2,23 @@
 
 import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.read_concern import ReadConcern
 
 from medici_py.account_changes import watch_accounts
 from medici_py.accounts import AccountLike, parse_query_paths, with_ancestors
 from medici_py.balances import Balance, BalanceEngine, EntrySums
-from medici_py.book_settings import BookSettings, DimensionsLike, parse_dimensions
+from medici_py.book_settings import (
+    DEFAULT_MAX_ACCOUNT_PATH,
+    DEFAULT_PRECISION,
+    DEFAULT_SNAPSHOT_SEC,
+    BookSettings,
+    DimensionsLike,
+    expiry_secs,
+    parse_dimensions,
+)
 from medici_py.change_events import ChangePosition, JournalChange
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import (
@@ -19,11 +26,12 @@ from medici_py.driver import (
     Document,
     Session,
     adopt_session,
+    aggregate,
     has_transaction,
     is_database,
     refusing_standalone,
 )
-from medici_py.entry import Entry, lock_targets
+from medici_py.entry import Entry, listed_accounts
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import (
     BookConstructorError,
@@ -33,23 +41,12 @@ from medici_py.errors import (
 )
 from medici_py.instants import InstantLike, utc_now
 from medici_py.ledger import LedgerPage, LedgerReader, parse_page
+from medici_py.leg_fields import entry_text
 from medici_py.money import DecimalStorage
 from medici_py.posting import JournalPoster
 from medici_py.query import LegQuery, parse_leg_query, parse_object_id
-from medici_py.store import ReadOptions, Store
-
-
-class Reads(TypedDict, total=False):
-    """The keyword arguments that every read takes.
-
-    ``session`` joins the caller's session. ``read_preference`` defaults to the database's own.
-    ``read_concern`` defaults to one majority-committed snapshot, so that an answer never holds half a
-    journal; inside a transaction the transaction decides.
-    """
-
-    session: Session | None
-    read_preference: Any
-    read_concern: ReadConcern | None
+from medici_py.reads import Reads, asking, read_options
+from medici_py.store import Store
 
 
 class Book:
@@ -57,6 +54,8 @@ class Book:
 
     Making one costs nothing and touches no server; any number may exist for one book, in any number of
     processes and tasks. Run `init_models` once before the first entry.
+
+    Numbers that are None mean their default, as in medici.
 
     Args:
         name: Any text that is not blank.
@@ -74,7 +73,7 @@ class Book:
         group_commit: Whether concurrent commits may share a MongoDB transaction. Each has its own so far,
             either way; nothing that a caller can see depends on it.
         transaction_model: A subclass of `Transaction`; its fields are top-level in a leg.
-        journal_model: A subclass of `Journal`; the defaults of its own fields are stored on each journal.
+        journal_model: A subclass of `Journal`; its own fields need defaults, which each journal stores.
         clock: Where the recorded time comes from.
 
     Raises:
@@ -86,9 +85,9 @@ class Book:
         name: str,
         database: Database,
         *,
-        precision: int = 8,
-        max_account_path: int = 3,
-        balance_snapshot_sec: float | None = 86_400,
+        precision: int | None = DEFAULT_PRECISION,
+        max_account_path: int | None = DEFAULT_MAX_ACCOUNT_PATH,
+        balance_snapshot_sec: float | None = DEFAULT_SNAPSHOT_SEC,
         expire_balance_snapshot_sec: float | None = None,
         dimensions: DimensionsLike = (),
         decimal_storage: DecimalStorage = "decimal128",
@@ -98,14 +97,16 @@ class Book:
         journal_model: type[Journal] = Journal,
         clock: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        snapshot_sec = 86_400 if balance_snapshot_sec is None else balance_snapshot_sec
+        snapshot_sec = DEFAULT_SNAPSHOT_SEC if balance_snapshot_sec is None else balance_snapshot_sec
         self.settings = settings = BookSettings(
             name=name,
-            precision=precision,
-            max_account_path=max_account_path,
+            precision=DEFAULT_PRECISION if precision is None else precision,
+            max_account_path=DEFAULT_MAX_ACCOUNT_PATH if max_account_path is None else max_account_path,
             balance_snapshot_sec=snapshot_sec,
             expire_balance_snapshot_sec=(
-                snapshot_sec * 2 if expire_balance_snapshot_sec is None else expire_balance_snapshot_sec
+                expiry_secs(snapshot_sec)
+                if expire_balance_snapshot_sec is None
+                else expire_balance_snapshot_sec
             ),
             dimensions=parse_dimensions(dimensions),
             decimal_storage=decimal_storage,
@@ -123,8 +124,8 @@ class Book:
         self._store = Store(database)
         self._rules = EntryRules(
             book=name,
-            precision=precision,
-            max_account_path=max_account_path,
+            precision=settings.precision,
+            max_account_path=settings.max_account_path,
             storage=decimal_storage,
             dimensions=settings.dimensions,
             server_ids=not running_balances,
@@ -134,7 +135,7 @@ class Book:
         )
         self._clock = clock
         self._poster = JournalPoster(self._store, self._rules, clock)
-        self._balances: BalanceEngine = EntrySums(self._store, precision=precision)
+        self._balances: BalanceEngine = EntrySums(self._store, precision=settings.precision)
         self._ledger = LedgerReader(self._store, transaction_model)
 
     def __repr__(self) -> str:
@@ -195,8 +196,8 @@ class Book:
             start_tx_id=start_tx_id,
             end_tx_id=end_tx_id,
         )
-        with refusing_standalone():
-            return Balance.of(await self._balances.turnover(query, _options(reads)))
+        with asking(query):
+            return Balance.of(await self._balances.turnover(query, read_options(reads)))
 
     async def ledger(
         self,
@@ -230,8 +231,8 @@ class Book:
         """
         query = self._query(account, extra, start_date=start_date, end_date=end_date)
         pages = parse_page(per_page, page)
-        with refusing_standalone():
-            return await self._ledger.page(query, _options(reads), pages, oldest_first=reverse)
+        with asking(query):
+            return await self._ledger.page(query, read_options(reads), pages, oldest_first=reverse)
 
     def stream(
         self,
@@ -249,7 +250,7 @@ class Book:
             InvalidQueryError: If an argument cannot mean anything; at the call, not at the first leg.
         """
         query = self._query(account, extra, start_date=start_date, end_date=end_date)
-        return self._ledger.stream(query, _options(reads), oldest_first=reverse)
+        return self._ledger.stream(query, read_options(reads), oldest_first=reverse)
 
     async def void(
         self,
@@ -278,16 +279,17 @@ class Book:
             JournalAlreadyVoidedError: If it is voided already.
             ConsistencyError: If somebody else changed it meanwhile.
             IncompleteJournalError: If its legs are not all there.
+            UnreadableDocumentError: If it, or a leg, cannot be read as what it is.
             TransactionError: If it has nothing to reverse, or the reversal cannot be saved.
+            UnknownOutcomeError: If the server could not be asked whether it committed.
         """
-        if reason is not None and not isinstance(reason, str):
-            raise TransactionError(f"Reason {reason!r} refused: give text.", field="reason", value=reason)
+        text = None if reason is None else entry_text("reason", reason)
         try:
             wanted = parse_object_id("journal_id", journal_id)
         except InvalidQueryError as exc:
             raise JournalNotFoundError(journal_id=journal_id, book=self.name) from exc
         return await self._poster.void(
-            wanted, reason, use_original_date=use_original_date, session=adopt_session(session)
+            wanted, text, use_original_date=use_original_date, session=adopt_session(session)
         )
 
     def changes(
@@ -317,11 +319,17 @@ class Book:
 
     async def list_accounts(self, **reads: Unpack[Reads]) -> list[str]:
         """Return every account of the book and everything above one, sorted by code point."""
-        options = _options(reads)
+        options = read_options(reads)
         legs = self._store.transactions_for(options)
         with refusing_standalone():
-            found = await legs.distinct("accounts", {"book": self.name}, session=options.session)
-        return with_ancestors(found)
+            # Not distinct(), whose whole answer has to fit into one document of 16 MB.
+            rows = await aggregate(
+                legs,
+                [{"$match": {"book": self.name}}, {"$group": {"_id": "$accounts"}}],
+                session=options.session,
+            )
+            found = [row["_id"] async for row in rows]
+        return with_ancestors(account for account in found if isinstance(account, str))
 
     async def writelock_accounts(self, accounts: Sequence[str], *, session: Session) -> "Book":
         """Lock *accounts* until the transaction of *session* ends, against others that lock them.
@@ -330,7 +338,8 @@ class Book:
         one's entries. Post, read the balance, raise if it is too low, lock last.
 
         Raises:
-            TransactionError: If *session* has no open transaction, which is what holds the locks.
+            TransactionError: If *session* has no open transaction, which is what holds the locks; or if
+                *accounts* is no list: a pattern is for ``commit()``, which has accounts to try it on.
         """
         joined = adopt_session(session)
         if self._store.capabilities.transactions and not has_transaction(joined):
@@ -338,7 +347,7 @@ class Book:
                 "Write locks need a session with an open transaction; run the work in mongo_transaction()."
             )
         await self._store.lock_accounts(
-            lock_targets(accounts, ()), book=self.name, now=self._clock(), session=joined
+            listed_accounts(accounts), book=self.name, now=self._clock(), session=joined
         )
         return self
 
@@ -351,11 +360,3 @@ class Book:
             model=self.settings.transaction_model,
             codec_options=self._rules.codec_options,
         )
-
-
-def _options(reads: Reads) -> ReadOptions:
-    return ReadOptions(
-        session=adopt_session(reads.get("session")),
-        read_preference=reads.get("read_preference"),
-        read_concern=reads.get("read_concern"),
-    )

@@ -1,18 +1,23 @@
 """What a book may be configured with, checked once when it is made."""
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
-from medici_py.bson_values import check_key
+from medici_py.bson_values import check_key, is_utf8
 from medici_py.documents import Journal, Transaction
-from medici_py.entry_rules import PROTECTED_KEYS
 from medici_py.errors import BookConstructorError
 from medici_py.money import DecimalStorage, shown
 
 MAX_PRECISION = 100
 """Decimal places a book may have, medici's limit too (``Number.prototype.toFixed``)."""
+
+_STORED_ON_EVERY_JOURNAL = frozenset({"_id", "memo", "_transactions", "datetime", "book"})
+
+DEFAULT_PRECISION = 8
+DEFAULT_MAX_ACCOUNT_PATH = 3
+DEFAULT_SNAPSHOT_SEC = 86_400
 
 DimensionsLike: TypeAlias = Sequence[str] | Mapping[str, str | None]
 
@@ -60,6 +65,10 @@ class BookSettings:
         for parameter in ("balance_snapshot_sec", "expire_balance_snapshot_sec"):
             if not _is_duration(getattr(self, parameter)):
                 raise _refused(parameter, getattr(self, parameter), "a finite number of seconds, 0 or more")
+        if not isinstance(self.dimensions, Mapping):
+            raise _refused(
+                "dimensions", self.dimensions, "a tuple of different names, or a mapping of names to defaults"
+            )
         for name, default in self.dimensions.items():
             _check_dimension(name, default)
         if self.decimal_storage not in get_args(DecimalStorage):
@@ -69,27 +78,31 @@ class BookSettings:
                 raise _refused(parameter, getattr(self, parameter), "True or False")
         _check_model("transaction_model", self.transaction_model, Transaction)
         _check_model("journal_model", self.journal_model, Journal)
+        _check_journal_fields(self.journal_model)
 
 
-def parse_dimensions(dimensions: DimensionsLike) -> dict[str, str | None]:
-    """Read the dimensions of a book: names, or a mapping of names to defaults.
-
-    Raises:
-        BookConstructorError: If it is neither.
-    """
+def parse_dimensions(dimensions: DimensionsLike) -> Mapping[str, str | None]:
+    """Return a list of names as a mapping to no default, anything else as it is: `BookSettings` judges it."""
     match dimensions:
         case Mapping():
             return dict(dimensions)
-        case list() | tuple() if len(set(dimensions)) == len(dimensions):
+        case list() | tuple() if _are_different_texts(dimensions):
             return dict.fromkeys(dimensions)
         case _:
-            raise _refused(
-                "dimensions", dimensions, "a tuple of different names, or a mapping of names to defaults"
-            )
+            return cast("Mapping[str, str | None]", dimensions)
+
+
+def expiry_secs(snapshot_secs: float) -> float:
+    """Return how long medici keeps a cached balance: twice the interval, if it is one at all."""
+    return snapshot_secs * 2 if _is_duration(snapshot_secs) else snapshot_secs
+
+
+def _are_different_texts(names: Sequence[object]) -> bool:
+    return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value and is_utf8(value)
 
 
 def _is_count(value: object) -> bool:
@@ -98,10 +111,7 @@ def _is_count(value: object) -> bool:
 
 def _is_duration(value: object) -> bool:
     return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
     )
 
 
@@ -110,7 +120,7 @@ def _check_dimension(name: object, default: object) -> None:
         key = check_key(name)
     except ValueError as exc:
         raise _refused("dimensions", name, "names that a query can reach") from exc
-    if key in PROTECTED_KEYS or key == "meta":
+    if key in Transaction.default_stored_names:
         raise _refused("dimensions", name, "names other than a leg's own fields")
     if default is not None and (not isinstance(default, str) or not default):
         raise _refused("dimensions", default, "text or None as the default")
@@ -119,6 +129,12 @@ def _check_dimension(name: object, default: object) -> None:
 def _check_model(parameter: str, model: Any, root: type) -> None:
     if not (isinstance(model, type) and issubclass(model, root)):
         raise _refused(parameter, model, f"a subclass of medici_py.{root.__name__}")
+
+
+def _check_journal_fields(model: type[Journal]) -> None:
+    for name, field in model.model_fields.items():
+        if field.is_required() and (field.alias or name) not in _STORED_ON_EVERY_JOURNAL:
+            raise _refused("journal_model", model, f"one whose field {name!r} has a default: none is posted")
 
 
 def _refused(parameter: str, value: object, accepted: str) -> BookConstructorError:

@@ -65,6 +65,15 @@ def check_key(key: object, *, operators: bool = False) -> str:
     return key
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8, and so BSON, can hold *text*: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_encodable(document: Mapping[str, Any], codec_options: CodecOptions[Any]) -> None:
     """Check that BSON can hold *document*.
 

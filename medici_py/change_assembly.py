@@ -28,7 +28,7 @@ class LegBuffer:
 
     def __init__(self, max_legs: int = DEFAULT_MAX_LEGS) -> None:
         self._max_legs = max_legs
-        self._legs: OrderedDict[ObjectId, list[Document]] = OrderedDict()
+        self._legs: OrderedDict[Any, list[Document]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class LegBuffer:
 
     def add(self, change: LegInserted) -> None:
         """Keep a leg until its journal comes."""
-        self._legs.setdefault(change.leg["_journal"], []).append(change.leg)
+        self._legs.setdefault(change.leg.get("_journal"), []).append(change.leg)
         self._count += 1
         while self._count > self._max_legs:
             _, forgotten = self._legs.popitem(last=False)
@@ -51,13 +51,13 @@ class LegBuffer:
 
 def is_complete(journal: Document, legs: Iterable[Document]) -> bool:
     """Whether *legs* are all that *journal* names."""
-    return {leg["_id"] for leg in legs}.issuperset(journal.get("_transactions", ()))
+    return {leg["_id"] for leg in legs}.issuperset(journal.get("_transactions") or ())
 
 
 def in_posting_order(journal: Document, legs: Sequence[Document]) -> list[Document]:
     """Return *legs* in the order in which *journal* names them; any that it does not name come last."""
     named: Mapping[Any, int] = {
-        leg_id: index for index, leg_id in enumerate(journal.get("_transactions", ()))
+        leg_id: index for index, leg_id in enumerate(journal.get("_transactions") or ())
     }
     return sorted(legs, key=lambda leg: named.get(leg["_id"], len(named)))
 

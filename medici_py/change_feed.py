@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -46,7 +46,20 @@ class ChangeHistoryLostError(ChangeStreamError):
 
 
 class ChangeStreamInterruptedError(ChangeStreamError):
-    """MongoDB was away for longer than the stream waits; resuming at the position later is safe."""
+    """MongoDB was away for longer than the stream waits, or failed a look-up; resuming later is safe."""
+
+
+@contextlib.contextmanager
+def interrupted_at(position: ChangePosition) -> Iterator[None]:
+    """Turn the failure of a look-up that completes a change into `ChangeStreamInterruptedError`.
+
+    Args:
+        position: The place before that change, so that resuming there looks again.
+    """
+    try:
+        yield
+    except PyMongoError as exc:
+        raise ChangeStreamInterruptedError(f"a journal could not be looked up: {exc}", position) from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,9 +33,11 @@ from medici_py.change_feed import (
     ChangeStreamError,
     ChangeStreamInterruptedError,
     FeedSettings,
+    interrupted_at,
 )
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import Database
+from medici_py.errors import IncompleteJournalError, UnreadableDocumentError
 from medici_py.store import Store
 
 __all__ = [
@@ -102,17 +104,28 @@ class JournalChanges:
             ChangeHistoryLostError: If MongoDB no longer has what comes after `position`.
             ChangeStreamInterruptedError: If MongoDB was away for too long; reopening at `position` is safe.
             ChangeStreamError: If the stream ended otherwise.
-            UnreadableDocumentError: If a stored journal or leg cannot be read as one.
+            UnreadableDocumentError: If a stored journal or leg cannot be read as one. Its ``position``, and
+                the next read, are right after that journal: to read on is to pass it over knowingly.
+            IncompleteJournalError: If a journal's legs are not all there; as above.
         """
         while True:
             # A change whose completion was cancelled or failed is still to be handed out.
             change = self._unfinished or await self._feed.next()
             self._unfinished = change
-            event = await self._complete(change)
-            self._unfinished = None
-            self._position = self._feed.position
+            try:
+                with interrupted_at(self._position):
+                    event = await self._complete(change)
+            except (UnreadableDocumentError, IncompleteJournalError) as exc:
+                self._finish()
+                exc.position = self._position
+                raise
+            self._finish()
             if event is not None:
                 return event
+
+    def _finish(self) -> None:
+        self._unfinished = None
+        self._position = self._feed.position
 
     async def _complete(self, change: StoredChange | None) -> JournalChange | None:
         match change:
@@ -134,10 +147,19 @@ class JournalChanges:
         if is_complete(journal, legs):
             return legs
         # The stream began between the legs and their journal, or there were too many to keep.
-        return [leg async for leg in self._store.transactions.find({"_journal": journal["_id"]}).sort("_id")]
+        cursor = self._store.latest_transactions.find({"_journal": journal["_id"]}).sort("_id")
+        stored: list[Document] = [leg async for leg in cursor]
+        if is_complete(journal, stored):
+            return stored
+        raise IncompleteJournalError(
+            journal_id=journal["_id"],
+            book=journal["book"],
+            expected=len(journal["_transactions"]),
+            found=len(stored),
+        )
 
     async def _voided(self, change: JournalFlagged) -> JournalVoided | None:
-        journal = await self._store.journals.find_one({"_id": change.journal_id}, {"book": 1})
+        journal = await self._store.latest_journals.find_one({"_id": change.journal_id}, {"book": 1})
         if journal is None or (self._books is not None and journal["book"] not in self._books):
             return None
         return journal_voided(change, journal["book"])

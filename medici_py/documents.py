@@ -12,6 +12,7 @@ A book with fields of its own passes subclasses::
 """
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
@@ -22,11 +23,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from medici_py.bson_values import stored_copy
 from medici_py.errors import UnreadableDocumentError
+from medici_py.instants import parse_instant
 from medici_py.money import decimal_from_stored
 
 
 def _as_utc(value: dt.datetime) -> dt.datetime:
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def _instant_from_stored(value: object) -> object:
+    # A number is milliseconds, as JavaScript has it; pydantic would read a small one as seconds.
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return parse_instant(value if isinstance(value, bool) else int(value))
+    return value
 
 
 def _amount_from_stored(value: object) -> Decimal:
@@ -42,7 +51,7 @@ def _meta(value: object) -> object:
     return {} if value is None else value
 
 
-Instant = Annotated[dt.datetime, AfterValidator(_as_utc)]
+Instant = Annotated[dt.datetime, BeforeValidator(_instant_from_stored), AfterValidator(_as_utc)]
 """An aware UTC datetime with millisecond precision, as BSON stores it."""
 
 Amount = Annotated[Decimal, BeforeValidator(_amount_from_stored)]

@@ -20,7 +20,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions, DatetimeConv
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -46,6 +46,9 @@ T = TypeVar("T")
 
 STANDALONE_ANSWERS = frozenset({20, 123})
 """A standalone's codes for a transaction (IllegalOperation) and a snapshot read (NotAReplicaSet)."""
+
+BAD_FILTER_ANSWERS = frozenset({2, 9, 14, 51091})
+"""A server's codes for a filter it cannot read: BadValue, FailedToParse, TypeMismatch, an invalid regex."""
 
 TRANSACTION_READ_CONCERN = ReadConcern("snapshot")
 TRANSACTION_WRITE_CONCERN = WriteConcern(w="majority", j=True)
@@ -196,9 +199,26 @@ async def begin_transaction(session: AsyncClientSession) -> None:
     )
 
 
+async def is_standalone(client: Client) -> bool:
+    """Ask whether the server is neither of a replica set nor a ``mongos``; False if it does not say."""
+    try:
+        hello = await client.admin.command("hello")
+    except PyMongoError:
+        return False
+    return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
+
 def has_no_transactions(error: BaseException) -> bool:
-    """Whether *error* is a standalone mongod's answer to a transaction or a snapshot read."""
+    """Whether *error* may be a standalone mongod's answer to a transaction or a snapshot read.
+
+    Code 20 has other meanings, too: where commands of a caller can be its cause, ask `is_standalone`.
+    """
     return isinstance(error, OperationFailure) and error.code in STANDALONE_ANSWERS
+
+
+def refuses_filter(error: BaseException) -> bool:
+    """Whether *error* is a server's answer to a filter that it cannot read."""
+    return isinstance(error, OperationFailure) and error.code in BAD_FILTER_ANSWERS
 
 
 @contextmanager

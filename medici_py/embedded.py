@@ -143,6 +143,7 @@ class EmbeddedMongo:
         self.stop()
 
     async def __aenter__(self) -> Self:
+        self._abandoned.clear()
         starting = asyncio.ensure_future(asyncio.to_thread(self.__enter__))
         try:
             return await asyncio.shield(starting)

@@ -17,12 +17,13 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from medici_py.accounts import AccountLike, Path, join, parse_posting_path
+from medici_py.bson_values import is_utf8
 from medici_py.documents import Journal, Transaction, custom_stored_names, journal_defaults
 from medici_py.driver import Document, Session, adopt_session
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError, UnreadableDocumentError
 from medici_py.instants import InstantLike
-from medici_py.leg_fields import entry_instant, entry_memo, entry_object_id, split_extra
+from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
 from medici_py.money import ZERO, AmountLike, encode_amount, exact_sum, parse_amount
 
 WriteLocks: TypeAlias = Sequence[str] | re.Pattern[str]
@@ -76,7 +77,7 @@ class Entry:
         original_journal: ObjectId | str | None = None,
     ) -> None:
         self.id = ObjectId()
-        self.memo = entry_memo(memo)
+        self.memo = entry_text("memo", memo)
         self.rules = rules
         self.date = None if date is None else entry_instant("date", date)
         self.original_journal = (
@@ -85,9 +86,10 @@ class Entry:
         self._poster = poster
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
+        self._sealed = False
 
     def __repr__(self) -> str:
-        state = "posted" if self._journal else "open"
+        state = "posted" if self._journal else "committed" if self._sealed else "open"
         return f"<Entry {self.memo!r} in {self.rules.book!r}: {len(self._legs)} legs, {state}>"
 
     @property
@@ -106,7 +108,7 @@ class Entry:
 
         Raises:
             InvalidAccountPathError: If the account cannot be posted to.
-            TransactionError: If the amount or a key is refused, or the entry is already posted.
+            TransactionError: If the amount or a key is refused, or the entry was committed before.
         """
         path, value = self._parse(account, amount)
         return self._add(path, debit=value, credit=ZERO, extra=extra)
@@ -141,6 +143,8 @@ class Entry:
         if self._journal is not None:
             return self._journal
         check_entry(self)
+        # From here on something may be written, of which another commit of this entry must be the same.
+        self._sealed = True
         journal = await self._poster.post(
             self, session=adopt_session(session), writelock_accounts=writelock_accounts
         )
@@ -155,9 +159,9 @@ class Entry:
         return path, parse_amount(amount, precision=rules.precision, storage=rules.storage)
 
     def _add(self, path: Path, *, debit: Decimal, credit: Decimal, extra: Mapping[str, Any] | None) -> Self:
-        if self._journal is not None:
+        if self._sealed:
             raise TransactionError(
-                f"Entry {self.memo!r} is posted already as journal {self.id}; begin a new one."
+                f"Entry {self.memo!r} was committed already as journal {self.id}; begin a new one."
             )
         fields, meta = split_extra(extra, self.rules)
         self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta))
@@ -262,11 +266,22 @@ def lock_targets(locks: WriteLocks | None, accounts: Iterable[str]) -> list[str]
             return []
         case re.Pattern():
             return [account for account in dict.fromkeys(accounts) if locks.search(account)]
-        case list() | tuple() if all(isinstance(account, str) for account in locks):
-            return list(dict.fromkeys(locks))
+        case _:
+            return listed_accounts(locks, accepted="a list of accounts or a pattern")
+
+
+def listed_accounts(accounts: object, *, accepted: str = "a list of accounts") -> list[str]:
+    """Return *accounts*, each once.
+
+    Raises:
+        TransactionError: If it is no list of texts; *accepted* says what is.
+    """
+    match accounts:
+        case list() | tuple() if all(isinstance(one, str) and is_utf8(one) for one in accounts):
+            return list(dict.fromkeys(accounts))
         case _:
             raise TransactionError(
-                f"Write locks {locks!r} refused: give a list of accounts or a pattern.",
+                f"Write locks {accounts!r} refused: give {accepted}.",
                 field="writelock_accounts",
-                value=locks,
+                value=accounts,
             )

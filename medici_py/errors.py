@@ -11,7 +11,7 @@ allowed stands in the message, and the facts are attributes::
         DuplicateEntryError            400   posted before, or with other content under its key
         InsufficientBalanceError       400   the account would fall below its bound
         BalanceLimitError              400   the account would rise above its bound
-        UnknownOutcomeError            500   the server did not say whether it committed
+      UnknownOutcomeError              500   the server did not say whether it committed
       InvalidQueryError                400   a question that cannot mean anything
       JournalNotFoundError             403   (medici's source says 404, its constructor sets 403)
       JournalAlreadyVoidedError        400
@@ -20,12 +20,22 @@ allowed stands in the message, and the facts are attributes::
       UnreadableDocumentError          500   a stored document that is no journal or leg
       IndexConflictError               500   an index of ours exists with other options
       UnsupportedDeploymentError       500   a standalone mongod has no transactions
+      ChangeStreamError                500   a stream of changes ended
+        ChangeStreamInterruptedError   500   MongoDB was away for too long
+        ChangeHistoryLostError         500   MongoDB no longer has what comes next
+      SnapshotReadError                500   live balances could not be read
+      LiveBalancesClosedError          500   live balances were asked outside their life
+
+The last five are defined beside what raises them; `medici_py` exports them all.
 
 Source: medici 7.4, ``src/errors``; the leaves medici does not have are ours.
 """
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from medici_py.change_events import ChangePosition
 
 
 class MediciError(Exception):
@@ -111,8 +121,13 @@ class BalanceLimitError(_BoundError):
     """The account would rise above the leg's upper bound; nothing was written."""
 
 
-class UnknownOutcomeError(TransactionError):
-    """The server could not be asked whether the transaction committed; committing again is safe."""
+class UnknownOutcomeError(MediciError):
+    """The server could not be asked whether the transaction committed: all of it was written, or nothing.
+
+    An entry may be committed again, which finds out and never posts twice. A void may be repeated, too:
+    `JournalAlreadyVoidedError` says that it was done. After a transaction of the caller's own, look for what
+    it would have written.
+    """
 
     code = 500
 
@@ -172,13 +187,16 @@ class ConsistencyError(MediciError):
 
 
 class IncompleteJournalError(MediciError):
-    """The legs stored for a journal are not the legs it names; it cannot be reversed.
+    """The legs stored for a journal are not the legs it names; it cannot be reversed or shown.
 
     Attributes:
         journal_id: The journal.
         expected: How many legs it names.
         found: How many of them are stored in its book.
+        position: Where a stream of changes that met it goes on, right after it; None elsewhere.
     """
+
+    position: "ChangePosition | None" = None
 
     def __init__(self, *, journal_id: object, book: str, expected: int, found: int) -> None:
         super().__init__(
@@ -197,7 +215,10 @@ class UnreadableDocumentError(MediciError):
         document_id: Its ``_id``.
         field: The stored name of the field that cannot be read.
         value: What is stored there.
+        position: Where a stream of changes that met it goes on, right after it; None elsewhere.
     """
+
+    position: "ChangePosition | None" = None
 
     def __init__(self, message: str, *, document_id: object, field: str, value: object = None) -> None:
         super().__init__(message)

@@ -52,7 +52,10 @@ def parse_instant(value: InstantLike) -> dt.datetime:
 def _zoned(value: dt.datetime) -> dt.datetime:
     if value.utcoffset() is None:
         raise ValueError(f"{value.isoformat()} has no time zone; give an aware datetime")
-    return to_millisecond(value)
+    try:
+        return to_millisecond(value)
+    except OverflowError as exc:
+        raise ValueError(f"{value.isoformat()} lies outside the years 1 to 9999 in UTC") from exc
 
 
 def _from_milliseconds(milliseconds: int) -> dt.datetime:

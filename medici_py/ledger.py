@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from pymongo.errors import AutoReconnect, CursorNotFound, OperationFailure
 
 from medici_py.documents import Transaction
-from medici_py.driver import Document, has_no_transactions, has_transaction, snapshot_session
+from medici_py.driver import Document, has_no_transactions, has_transaction, refuses_filter, snapshot_session
 from medici_py.errors import InvalidQueryError, UnsupportedDeploymentError
-from medici_py.query import LegQuery, beyond, sort_order
+from medici_py.query import LegQuery, beyond, filter_refused, sort_order
 from medici_py.store import ReadOptions, Store
 
 TransactionT = TypeVar("TransactionT", bound=Transaction)
@@ -105,6 +105,8 @@ class LedgerReader(Generic[TransactionT]):
             except (AutoReconnect, OperationFailure) as exc:
                 if has_no_transactions(exc):
                     raise UnsupportedDeploymentError from exc
+                if query.conditions and refuses_filter(exc):
+                    raise filter_refused(query, exc) from exc
                 if last is None or not _may_go_on(exc, options):
                     raise
                 matches = {"$and": [query.to_filter(), beyond(last, oldest_first=oldest_first)]}

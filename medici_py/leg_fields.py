@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from medici_py.bson_values import check_encodable, check_key, stored_copy
+from medici_py.bson_values import check_encodable, check_key, is_utf8, stored_copy
 from medici_py.documents import object_id_names, stored_names
 from medici_py.entry_rules import PROTECTED_KEYS, EntryRules
 from medici_py.errors import InvalidQueryError, TransactionError
@@ -33,6 +33,8 @@ def split_extra(extra: Mapping[str, Any] | None, rules: EntryRules) -> tuple[dic
             raise TransactionError(f"Key {key!r} cannot be set on a leg.", field=key, value=value)
         if key == "meta":
             _merge_meta(meta, value)
+        elif key == "_original_journal" and value is None:
+            continue  # A leg that follows from no journal has no such field.
         elif key in top_level:
             fields[key] = _top_level_value(key, value, rules)
         else:
@@ -62,7 +64,7 @@ def _top_level_value(key: str, value: object, rules: EntryRules) -> Any:
         case "datetime":
             return entry_instant(key, value)
         case "memo":
-            return entry_memo(value)
+            return entry_text(key, value)
         case _ if key in object_id_names(rules.transaction_model) and value is not None:
             return entry_object_id(key, value)
         case _:
@@ -88,14 +90,18 @@ def _refusing(name: object, value: object) -> Iterator[None]:
         raise TransactionError(f"{name!r} refused: {exc}.", field=str(name), value=value) from exc
 
 
-def entry_memo(value: object) -> str:
-    """Return a memo.
+def entry_text(name: str, value: object) -> str:
+    """Return a text that an entry or a void is given.
 
     Raises:
-        TransactionError: If it is no text.
+        TransactionError: If it is no text, or none that UTF-8 can hold.
     """
     if not isinstance(value, str):
-        raise TransactionError(f"memo {value!r} refused: give text.", field="memo", value=value)
+        raise TransactionError(f"{name} {value!r} refused: give text.", field=name, value=value)
+    if not is_utf8(value):
+        raise TransactionError(
+            f"{name} {value!r} refused: half of a surrogate pair is no text.", field=name, value=value
+        )
     return value
 
 

@@ -3,8 +3,12 @@
 They are read once, at one cluster time, and then follow the change stream from exactly the next instant:
 every leg counts once, whatever is posted meanwhile. A question touches no database.
 
-Legs that were committed together become visible together. Legs that Node's medici inserts without a
-transaction become visible one by one, as they do in the database.
+Each journal becomes visible whole; journals that share a transaction follow each other. Legs that Node's
+medici inserts without a transaction become visible one by one, as they do in the database.
+
+What is followed is what is added. Stored legs never change, and a void marks them without moving a balance;
+but after someone has corrected, deleted or dropped legs by hand the balances are those from before, and
+still `is_live`: close and start again.
 """
 
 import asyncio
@@ -45,7 +49,7 @@ class LiveBalances:
     """Balances of *books*, which are of one database, kept up to date by a background task.
 
     An asynchronous context manager. Questions are synchronous, touch nothing outside, and answer from what
-    was applied so far: at any moment the books as they stood at one commit. If the stream fails the balances
+    was applied so far: at any moment whole journals, in commit order. If the stream fails the balances
     stay as they are, `is_live` is False and `failure` says why, until a fresh snapshot has been read.
 
     Args:
@@ -88,6 +92,7 @@ class LiveBalances:
         self._journals_applied = 0
         self._last_event_at: datetime | None = None
         self._moved = asyncio.Event()
+        self._starting = asyncio.Lock()  # held by start and close, so that neither meets half of the other
 
     @property
     def version(self) -> int:
@@ -122,7 +127,7 @@ class LiveBalances:
         return self.failure is None
 
     async def start(self) -> None:
-        """Read the snapshot and open the stream; both are done when this returns.
+        """Read the snapshot and open the stream; both are done when this returns. Idempotent.
 
         Raises:
             UnsupportedDeploymentError: If the server has no change streams.
@@ -130,21 +135,23 @@ class LiveBalances:
             UnreadableDocumentError: If a stored amount is no number.
             SnapshotReadError: If the snapshot cannot be read.
         """
-        if self._follower is not None:
-            return
-        await self._load()
-        self._follower = asyncio.create_task(self._follow_for_ever(), name="medici_py.LiveBalances")
+        async with self._starting:
+            if self._follower is not None:
+                return
+            await self._load()
+            self._follower = asyncio.create_task(self._follow_for_ever(), name="medici_py.LiveBalances")
 
     async def close(self) -> None:
         """Stop following and close the cursor on the server. Idempotent; balances stay as they are."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.cancel()
-            await asyncio.wait([follower])
-        if self._feed is not None:
-            await self._feed.close()
-        self._failure = "closed"
-        self._wake()
+        async with self._starting:
+            follower, self._follower = self._follower, None
+            if follower is not None:
+                follower.cancel()
+                await asyncio.wait([follower])
+            if self._feed is not None:
+                await self._feed.close()
+            self._failure = "closed"
+            self._wake()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -184,7 +191,8 @@ class LiveBalances:
         """Wait until `version` is greater than *since_version*; return it. For any number of waiters.
 
         Raises:
-            LiveBalancesClosedError: If the balances are closed while waiting, or were before.
+            LiveBalancesClosedError: If the balances are closed, or not started, and nothing changed since. To
+                be closed is a change: it ends every wait.
         """
         while self._version <= since_version:
             if self._follower is None:

@@ -34,7 +34,7 @@ class LiveLedger:
     def __init__(self, shapes: Mapping[str, BookShape], tables: Mapping[str, TurnoverTable]) -> None:
         self.tables = tables
         self._shapes = shapes
-        self._held: dict[ObjectId, list[Document]] = {}
+        self._held: dict[ObjectId | None, list[Document]] = {}
         self._held_at: Timestamp | None = None
 
     def sums(self, book: str, path: Path, dimensions: Mapping[str, Hashable]) -> Sums:
@@ -52,7 +52,7 @@ class LiveLedger:
             case None | JournalFlagged():  # a void moves balances by its reversal, which comes by itself
                 return Applied(released)
             case LegInserted(in_transaction=True):
-                self._held.setdefault(change.leg["_journal"], []).append(change.leg)
+                self._held.setdefault(change.leg.get("_journal"), []).append(change.leg)
                 return Applied(released)
             case LegInserted():
                 self._count(change.leg)
@@ -72,7 +72,7 @@ class LiveLedger:
             self._release(journal_id)
         return released
 
-    def _release(self, journal_id: ObjectId) -> None:
+    def _release(self, journal_id: ObjectId | None) -> None:
         for leg in self._held.pop(journal_id, ()):
             self._count(leg)
 

@@ -13,7 +13,16 @@ Source: medici 7.4 for the accepted forms; MongoDB 6 for what doubles do on the 
 import math
 import re
 from collections.abc import Iterable
-from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from decimal import (
+    Context,
+    Decimal,
+    DecimalException,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
 from typing import Literal, TypeAlias
 
 from bson import Decimal128, Int64
@@ -100,7 +109,10 @@ def parse_amount(value: AmountLike, *, precision: int, storage: DecimalStorage =
         return ZERO
     if number.adjusted() >= MAX_DIGITS:
         raise _refused(value, f"more than {MAX_DIGITS} digits")
-    amount = plain(number)
+    try:
+        amount = plain(number)
+    except DecimalException as exc:
+        raise _refused(value, f"more than {MAX_DIGITS} digits or too many decimal places") from exc
     _, digits, exponent = amount.as_tuple()
     places = max(0, -int(exponent))
     if places > precision:
@@ -125,7 +137,7 @@ def _number(value: object) -> Decimal:
         case Decimal():
             number = value
         case float():
-            number = Decimal(repr(value))
+            number = Decimal(float.__repr__(value))
         case str():
             if not _NUMBER_TEXT.fullmatch(value):
                 raise _refused(value, "not a number")
@@ -174,7 +186,7 @@ def decimal_from_stored(value: object) -> Decimal:
         case int():
             number = Decimal(int(value))
         case float() if math.isfinite(value):
-            number = Decimal(repr(value))
+            number = Decimal(float.__repr__(value))
         case Decimal128():
             number = value.to_decimal()
         case Decimal():
@@ -183,4 +195,7 @@ def decimal_from_stored(value: object) -> Decimal:
             number = None
     if number is None or not number.is_finite():
         raise ValueError(f"{shown(value)} is not an amount")
-    return plain(number)
+    try:
+        return plain(number)
+    except DecimalException as exc:
+        raise ValueError(f"{shown(value)} has more digits than an amount") from exc

@@ -10,7 +10,7 @@ a leg's), the server refuses the second, and the journal that stands is what the
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from bson import ObjectId
 from bson.errors import BSONError
@@ -29,6 +29,7 @@ from medici_py.errors import (
     JournalAlreadyVoidedError,
     JournalNotFoundError,
     TransactionError,
+    UnknownOutcomeError,
 )
 from medici_py.store import Store
 from medici_py.transactions import mongo_transaction, run_in_session
@@ -59,6 +60,7 @@ class JournalPoster:
 
         Raises:
             TransactionError: If it cannot be saved; nothing was written.
+            UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         locks = lock_targets(writelock_accounts, (join(leg.path) for leg in entry.legs))
 
@@ -75,6 +77,11 @@ class JournalPoster:
             return await self._join(write, session, entry)
         try:
             return await self._atomically(write, session)
+        except UnknownOutcomeError as exc:
+            raise UnknownOutcomeError(
+                f"The server did not confirm whether journal {entry.id} ({entry.memo!r}) was committed: "
+                f"{exc.__cause__}. Commit the same entry again: that finds out, and never posts it twice."
+            ) from exc.__cause__
         except (PyMongoError, BSONError) as exc:
             standing = await self._standing(entry.id) if _is_duplicate(exc) else None
             if standing is not None:
@@ -96,7 +103,9 @@ class JournalPoster:
             JournalAlreadyVoidedError: If it is voided.
             ConsistencyError: If somebody else voided it meanwhile.
             IncompleteJournalError: If its legs are not all there.
+            UnreadableDocumentError: If it, or a leg, cannot be read as what it is.
             TransactionError: If it has nothing to reverse, or the reversal cannot be saved.
+            UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         reversal_id = ObjectId()
         tries = 0
@@ -116,13 +125,20 @@ class JournalPoster:
                 date=journal["datetime"] if use_original_date else recorded_at,
                 recorded_at=recorded_at,
             )
+            # Whatever refuses the void does so before the first write: the session may be the caller's.
+            documents = reversal_documents(reversal, journal, legs, self._rules)
             await self._mark_voided(journal, legs, text, joined)
-            return await self._post_reversal(reversal, journal, legs, joined)
+            return await self._post_reversal(reversal, documents, joined)
 
         if has_transaction(session):
             return await write(session)
         try:
             return await self._atomically(write, session)
+        except UnknownOutcomeError as exc:
+            raise UnknownOutcomeError(
+                f"The server did not confirm whether journal {journal_id} was voided: {exc.__cause__}. Void "
+                "it again: JournalAlreadyVoidedError says that it was."
+            ) from exc.__cause__
         except (PyMongoError, BSONError) as exc:
             raise TransactionError(f"Failure to save journal: {exc}") from exc
 
@@ -168,7 +184,7 @@ class JournalPoster:
             raise JournalNotFoundError(journal_id=journal_id, book=book)
         if journal.get("voided"):
             raise JournalAlreadyVoidedError(journal_id=journal_id, book=book)
-        named: Sequence[Any] = journal.get("_transactions") or ()
+        named = Journal.from_document(journal).transactions
         cursor = self._store.transactions.find({"_journal": journal_id, "book": book}, session=session)
         stored = {leg["_id"]: leg async for leg in cursor}
         legs = [stored[leg_id] for leg_id in named if leg_id in stored]
@@ -195,13 +211,8 @@ class JournalPoster:
             raise ConsistencyError(f"The legs of journal {journal['_id']} changed while it was being voided.")
 
     async def _post_reversal(
-        self,
-        reversal: Reversal,
-        journal: Document,
-        legs: Sequence[Document],
-        session: AsyncClientSession | None,
+        self, reversal: Reversal, documents: Sequence[Document], session: AsyncClientSession | None
     ) -> Journal:
-        documents = reversal_documents(reversal, journal, legs, self._rules)
         leg_ids = await self._store.insert_legs(documents, journal_id=reversal.id, session=session)
         stored = reversal.journal_document(leg_ids, self._rules)
         await self._insert_journal(stored, session)

@@ -70,12 +70,25 @@ class LegQuery:
         return {"$and": [merged, {"_id": ids}]} if ids else merged
 
 
+def filter_refused(query: LegQuery, answer: Exception) -> InvalidQueryError:
+    """Return the error for a server that could not read what *query* asks for, and said so in *answer*."""
+    return InvalidQueryError(
+        f"Filter {dict(query.conditions)!r} refused by MongoDB: {answer}",
+        field="extra",
+        value=dict(query.conditions),
+    )
+
+
 def _range(*bounds: tuple[str, object]) -> dict[str, object]:
     return {operator: bound for operator, bound in bounds if bound is not None}
 
 
 def accounts_filter(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return the filter for the legs on *paths* and below, compared part by part (``A`` is not ``AB``)."""
+    """Return the filter for the legs on *paths* and below, compared part by part (``A`` is not ``AB``).
+
+    A leg of Node's whose path has a part with ``:`` in it (``["A:B", "C"]``, which cannot be posted here) is
+    below no account, as in medici; it counts in the whole book.
+    """
     filters = [{f"account_path.{level}": part for level, part in enumerate(path)} for path in paths]
     return filters[0] if len(filters) == 1 else {"$or": filters}
 

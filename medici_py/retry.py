@@ -1,7 +1,7 @@
 """When a MongoDB transaction is tried again: the rules, without the waiting.
 
 Source: MongoDB's transactions specification (error labels, the 120 s limit of the convenient API) and the
-backoff of PyMongo's own ``with_transaction``.
+bounds of the pauses in PyMongo's own ``with_transaction``.
 """
 
 from enum import Enum
@@ -10,7 +10,6 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 DEADLINE_SECS = 120.0
 FIRST_DELAY_SECS = 0.005
-DELAY_GROWTH = 1.5
 MAX_DELAY_SECS = 0.5
 
 _TRANSIENT = "TransientTransactionError"
@@ -44,13 +43,3 @@ def after_commit_error(error: PyMongoError) -> Retry:
 def is_unknown_commit(error: PyMongoError) -> bool:
     """Whether the server may have committed although *error* came back."""
     return error.has_error_label(_UNKNOWN_COMMIT)
-
-
-def delay_secs(tries: int, *, jitter: float) -> float:
-    """Return the pause before another try.
-
-    Args:
-        tries: Tries so far, 1 or more.
-        jitter: A random number from 0 to 1, so that those who collided do not collide again.
-    """
-    return jitter * min(FIRST_DELAY_SECS * DELAY_GROWTH ** min(tries, 50), MAX_DELAY_SECS)

@@ -102,9 +102,17 @@ class Store:
     @property
     def latest_journals(self) -> Collection:
         """The journals as a majority of the servers has them now, whatever the database's defaults are."""
+        return self._latest(self.journals)
+
+    @property
+    def latest_transactions(self) -> Collection:
+        """The legs, as `latest_journals`."""
+        return self._latest(self.transactions)
+
+    def _latest(self, collection: Collection) -> Collection:
         if not self.capabilities.transactions:
-            return self.journals
-        return self.journals.with_options(
+            return collection
+        return collection.with_options(
             read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("majority")
         )
 
@@ -225,7 +233,7 @@ async def sync_indexes(database: Database) -> list[str]:
 def _differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     options = ("unique", "expireAfterSeconds", "sparse", "partialFilterExpression", "collation")
     return (
-        dict(present["key"]) != dict(wanted["key"])
+        list(present["key"]) != list(wanted["key"].items())
         or any(
             (present.get(option) or None) != (wanted.get(option) or None)
             for option in options

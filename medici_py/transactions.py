@@ -9,20 +9,23 @@ from typing import TypeVar, cast
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
+from medici_py.backoff import backoff_secs
 from medici_py.driver import (
     Client,
     begin_transaction,
     capabilities,
     has_no_transactions,
+    is_standalone,
     start_session,
 )
 from medici_py.errors import UnknownOutcomeError, UnsupportedDeploymentError
 from medici_py.retry import (
     DEADLINE_SECS,
+    FIRST_DELAY_SECS,
+    MAX_DELAY_SECS,
     Retry,
     after_callback_error,
     after_commit_error,
-    delay_secs,
     is_unknown_commit,
 )
 
@@ -43,7 +46,7 @@ async def mongo_transaction(client: Client, callback: Body[T], *, deadline_secs:
     Args:
         client: The client whose databases the callback uses.
         callback: ``async def callback(session)``; passes the session to everything it does.
-        deadline_secs: No new try begins after this many seconds.
+        deadline_secs: An error that comes after this many seconds is passed on, whatever it is.
 
     Raises:
         UnsupportedDeploymentError: If the server is a standalone mongod.
@@ -59,26 +62,25 @@ async def run_in_session(
     session: AsyncClientSession, callback: Body[T], *, deadline_secs: float = DEADLINE_SECS
 ) -> T:
     """Run *callback* in a transaction of *session*, which has none open; as `mongo_transaction`."""
-    started = time.monotonic()
+    deadline = time.monotonic() + deadline_secs
     tries = 0
     while True:
         tries += 1
-        in_time = time.monotonic() - started < deadline_secs
         await begin_transaction(session)
         try:
             answer = await callback(session)
         except BaseException as exc:
             if session.in_transaction:
                 await session.abort_transaction()
-            if has_no_transactions(exc):
+            if has_no_transactions(exc) and await is_standalone(session.client):
                 raise UnsupportedDeploymentError from exc
-            if not in_time or after_callback_error(exc) is Retry.NOTHING:
+            if time.monotonic() >= deadline or after_callback_error(exc) is Retry.NOTHING:
                 raise
         else:
             # A callback that ended the transaction itself meant to.
-            if not session.in_transaction or await _commit(session, started + deadline_secs):
+            if not session.in_transaction or await _commit(session, deadline):
                 return answer
-        await asyncio.sleep(delay_secs(tries, jitter=random.random()))  # noqa: S311 - spreads retries, no secret
+        await _pause(tries)
 
 
 async def _commit(session: AsyncClientSession, deadline: float) -> bool:
@@ -94,11 +96,18 @@ async def _commit(session: AsyncClientSession, deadline: float) -> bool:
                 return False
             if retry is Retry.NOTHING and is_unknown_commit(exc):
                 raise UnknownOutcomeError(
-                    f"The server did not confirm whether the transaction committed: {exc}. Committing the "
-                    "same entry again finds out and never posts it twice."
+                    f"The server did not confirm whether the transaction committed: {exc}. Look for what it "
+                    "would have written before you run it again."
                 ) from exc
             if retry is Retry.NOTHING:
                 raise
         else:
             return True
-        await asyncio.sleep(delay_secs(tries, jitter=random.random()))  # noqa: S311 - spreads retries, no secret
+        await _pause(tries)
+
+
+async def _pause(tries: int) -> None:
+    jitter = random.random()  # noqa: S311 - spreads retries, no secret
+    await asyncio.sleep(
+        backoff_secs(tries, first_secs=FIRST_DELAY_SECS, max_secs=MAX_DELAY_SECS, jitter=jitter)
+    )

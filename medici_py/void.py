@@ -11,7 +11,7 @@ from typing import Any
 
 from bson import Int64, ObjectId
 
-from medici_py.documents import custom_stored_names, journal_defaults, stored_names
+from medici_py.documents import Transaction, custom_stored_names, journal_defaults, stored_names
 from medici_py.driver import Document
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError
@@ -78,8 +78,10 @@ def reversal_documents(
 
     Raises:
         TransactionError: If every leg is zero, so that there is nothing to reverse.
-        UnreadableDocumentError: If an amount is no number.
+        UnreadableDocumentError: If a leg cannot be read as one.
     """
+    for leg in legs:
+        Transaction.from_document(leg)
     documents = [
         _reversing_leg(reversal, journal, leg, rules, **{side: amount})
         for leg in legs

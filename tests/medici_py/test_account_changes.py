@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medici_py import Book, InvalidQueryError, JournalPosted, JournalVoided
+from medici_py import Book, ChangeStreamInterruptedError, InvalidQueryError, JournalPosted, JournalVoided
 
 Pay = Callable[..., Any]
 
@@ -61,3 +61,22 @@ def test_account_that_means_nothing_is_refused_at_the_call(bank: Any) -> None:
     """Not with the first change, which may be hours away."""
     with pytest.raises(InvalidQueryError):
         Book("MainBook", bank).changes([])
+
+
+async def test_look_up_of_a_void_that_fails_can_be_resumed(faulty_bank: Any, fail: Any, pay: Pay) -> None:
+    """The position of the error is before the void, which comes again after it."""
+    book = Book("MainBook", faulty_bank)
+    journal = await pay(book)
+    async with aclosing(book.changes("Income")) as changes:
+        waiting = asyncio.ensure_future(anext(changes))
+        while not waiting.done():
+            await pay(book)
+            await asyncio.sleep(0.01)
+        begin = (await waiting).position
+    await book.void(journal.id)
+    await fail("find", collection="medici_transactions", errorCode=8000)
+    async with asyncio.timeout(30), aclosing(book.changes("Income", after=begin)) as changes:
+        with pytest.raises(ChangeStreamInterruptedError, match="could not be looked up") as caught:
+            _ = [change async for change in changes]
+    async with asyncio.timeout(30), aclosing(book.changes("Income", after=caught.value.position)) as changes:
+        assert isinstance(await anext(changes), JournalVoided)

@@ -13,6 +13,7 @@ from medici_py import (
     Balance,
     Book,
     BookConstructorError,
+    InvalidAccountPathError,
     InvalidAccountPathLengthError,
     InvalidQueryError,
     Journal,
@@ -38,6 +39,10 @@ def book(driver_database: Any) -> Book:
 
 async def legs_of(book: Book) -> list[dict[str, Any]]:
     return [leg async for leg in book._store.transactions.find().sort("_id")]
+
+
+class ReviewedJournal(Journal):
+    reviewer: str
 
 
 class TestConstructor:
@@ -67,6 +72,17 @@ class TestConstructor:
             ({"decimal_storage": "float"}, "decimal_storage"),
             ({"running_balances": 1}, "running_balances"),
             ({"transaction_model": dict}, "transaction_model"),
+            ({"name": "\ud800"}, "name"),
+            ({"name": " ", "dimensions": "currency"}, "name"),
+            ({"name": " ", "balance_snapshot_sec": {}}, "name"),
+            *(({"balance_snapshot_sec": bad}, "balance_snapshot_sec") for bad in ({}, 10**400, float("inf"))),
+            ({"expire_balance_snapshot_sec": 10**400}, "expire_balance_snapshot_sec"),
+            *(
+                ({"dimensions": bad}, "dimensions")
+                for bad in ([["a"]], 5, ("memo",), ("datetime",), ("meta",))
+            ),
+            ({"dimensions": ("_original_journal",)}, "dimensions"),
+            ({"journal_model": ReviewedJournal}, "journal_model"),
             ({"journal_model": Transaction}, "journal_model"),
         ],
     )
@@ -87,6 +103,7 @@ class TestConstructor:
             {"max_account_path": 0},
             {"balance_snapshot_sec": 0.5},
             {"balance_snapshot_sec": None},
+            {"precision": None, "max_account_path": None},
             {"expire_balance_snapshot_sec": 0},
         ],
     )
@@ -98,6 +115,14 @@ class TestConstructor:
     def test_cached_balances_expire_after_twice_the_interval(self, bank: Any) -> None:
         """As in medici, the second duration follows from the first."""
         assert Book("B", bank, balance_snapshot_sec=10).settings.expire_balance_snapshot_sec == 20
+
+    async def test_number_that_is_none_means_the_default(self, bank: Any) -> None:
+        """As in medici: eight places and three parts."""
+        book = Book("B", bank, precision=None, max_account_path=None)
+        await book.entry("x").debit("A:B:C", "0.00000001").credit("D", "0.00000001").commit()
+        for account, amount in [("A:B:C:D", 1), ("A", "0.000000001")]:
+            with pytest.raises(MediciError):
+                book.entry("x").debit(account, amount)
 
     @pytest.mark.parametrize("database", [None, "bank", {}])
     def test_anything_but_an_asynchronous_database_is_refused(self, database: Any) -> None:
@@ -262,7 +287,7 @@ class TestCommit:
         entry._journal = None  # as after a crash between the server's commit and its answer
         assert journal == await entry.commit()
         assert len(await legs_of(book)) == 2
-        with pytest.raises(TransactionError, match="posted already"):
+        with pytest.raises(TransactionError, match="committed already"):
             entry.debit("A", 1)
 
     async def test_second_commit_posts_once_with_ids_of_the_server(self, driver_database: Any) -> None:
@@ -782,3 +807,49 @@ class TestModels:
         with pytest.raises(TransactionError, match="currency"):
             await book.entry("x").debit("A", 1, {"currency": [1]}).credit("B", 1).commit()
         assert await legs_of(book) == []
+
+
+HALF_A_PAIR = "a\ud800"
+
+
+class TestTextThatUtf8CannotHold:
+    async def test_entry_names_what_holds_it(self, book: Book) -> None:
+        """Refused when the entry is built, not by the driver when it is written."""
+        with pytest.raises(TransactionError, match="surrogate") as caught:
+            book.entry(HALF_A_PAIR)
+        assert caught.value.field == "memo"
+        with pytest.raises(InvalidAccountPathError, match="surrogate"):
+            book.entry("x").debit(HALF_A_PAIR, 1)
+        with pytest.raises(TransactionError, match="surrogates not allowed"):
+            book.entry("x").debit("A", 1, {"client": HALF_A_PAIR})
+
+    async def test_reason_of_a_void_leaves_the_journal_as_it_was(self, book: Book, pay: Pay) -> None:
+        """And names itself."""
+        journal = await pay(book)
+        with pytest.raises(TransactionError, match=r"reason.*surrogate"):
+            await book.void(journal.id, HALF_A_PAIR)
+        await book.void(journal.id, "well-formed")
+
+    @pytest.mark.parametrize("account", [HALF_A_PAIR, ["A", HALF_A_PAIR]])
+    async def test_account_asked_for_is_refused(self, account: Any, book: Book) -> None:
+        """No account can have that name."""
+        with pytest.raises(InvalidQueryError) as caught:
+            await book.balance(account)
+        assert caught.value.field == "account"
+
+
+@pytest.mark.parametrize("accounts", [re.compile("A"), None, "A", [HALF_A_PAIR]])
+async def test_lock_that_would_lock_nothing_is_refused(accounts: Any, book: Book) -> None:
+    """A pattern finds no account where none is given."""
+
+    async def lock(session: Any) -> None:
+        await book.writelock_accounts(accounts, session=session)
+
+    with pytest.raises(TransactionError, match="give a list of accounts"):
+        await mongo_transaction(book.database.client, lock)
+
+
+async def test_leg_that_follows_from_no_journal_has_no_such_field(book: Book) -> None:
+    """Null would be found by a filter for null alone; medici stores nothing."""
+    await book.entry("x").debit("A", 1, {"_original_journal": None}).credit("B", 1).commit()
+    assert not any("_original_journal" in leg for leg in await legs_of(book))

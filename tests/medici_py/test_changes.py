@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from bson import Int64, ObjectId
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_preferences import SecondaryPreferred
 
 from medici_py import Book, init_models, mongo_transaction
 from medici_py.change_feed import FeedSettings
@@ -21,6 +22,7 @@ from medici_py.changes import (
     ChangeHistoryLostError,
     ChangePosition,
     ChangeStreamError,
+    ChangeStreamInterruptedError,
     JournalChange,
     JournalChanges,
     JournalPosted,
@@ -29,6 +31,7 @@ from medici_py.changes import (
     watch_journals,
 )
 from medici_py.embedded import EmbeddedMongo
+from medici_py.errors import IncompleteJournalError, UnreadableDocumentError
 
 Bank = AsyncDatabase[dict[str, Any]]
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -372,6 +375,24 @@ class TestFailingServer:
         assert caught.value.position.cluster_time == event.position.cluster_time
 
 
+async def test_look_up_that_fails_can_be_read_again(failing_bank: Bank) -> None:
+    """The driver's error stays behind ours, and the journal is still to come."""
+    half = await node_medici_writes(failing_bank, "half", journal_later=True)
+    async with open_changes(failing_bank, settings=FeedSettings(max_await_time_ms=100)) as changes:
+        # Named, because the server itself looks things up when it takes a retryable write.
+        namespace = f"{failing_bank.name}.medici_transactions"
+        data = {"failCommands": ["find"], "errorCode": 8000, "namespace": namespace}
+        await failing_bank.client.admin.command(
+            {"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data}
+        )
+        await failing_bank["medici_journals"].insert_one(half)
+        with pytest.raises(ChangeStreamInterruptedError, match="could not be looked up") as caught:
+            await take(changes, 1)
+        assert memos(await take(changes, 1)) == ["half"]
+    async with open_changes(failing_bank, after=caught.value.position) as changes:
+        assert memos(await take(changes, 1)) == ["half"]
+
+
 async def test_token_that_is_none_is_an_error(bank: Bank) -> None:
     """A position that was damaged where it was stored is refused in the server's words."""
     position = ChangePosition({"_data": "nonsense"}, None)
@@ -383,3 +404,61 @@ async def test_token_that_is_none_is_an_error(bank: Bank) -> None:
 def test_changes_are_what_open_changes_makes(bank: Bank) -> None:
     """Nothing is asked of the server before the block is entered."""
     assert isinstance(open_changes(bank), JournalChanges)
+
+
+class TestCompleting:
+    async def test_look_ups_ask_the_majority_on_the_primary(self, mongodb: EmbeddedMongo, bank: Bank) -> None:
+        """The database's own preference may lead to a secondary that has not heard of the journal yet."""
+        finds: list[Any] = []
+
+        class Listener(monitoring.CommandListener):
+            def started(self, event: monitoring.CommandStartedEvent) -> None:
+                if event.command_name == "find":
+                    finds.append(
+                        (event.command["readConcern"].get("level"), event.command.get("$readPreference"))
+                    )
+
+            def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+            def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+        half = await node_medici_writes(bank, "half", journal_later=True)
+        async with AsyncMongoClient[dict[str, Any]](mongodb.uri, event_listeners=[Listener()]) as client:
+            weak = client.get_database(bank.name, read_preference=SecondaryPreferred())
+            async with open_changes(weak) as changes:
+                await bank["medici_journals"].insert_one(half)
+                await Book("MainBook", bank).void(half["_id"])
+                await take(changes, 3)
+        assert [level for level, _ in finds] == ["majority", "majority"]
+        assert {str(preference) for _, preference in finds} <= {"None", "{'mode': 'primary'}"}
+
+    async def test_journal_whose_legs_are_gone_is_an_error_and_can_be_passed_over(
+        self, bank: Bank, book: Book, pay: Callable[..., Any]
+    ) -> None:
+        """Never a journal without its legs; reading on is the reader's decision."""
+        half = await node_medici_writes(bank, "half", journal_later=True)
+        await bank["medici_transactions"].delete_one({"accounts": "A"})
+        async with open_changes(bank) as changes:
+            await bank["medici_journals"].insert_one(half)
+            await pay(book, memo="next")
+            with pytest.raises(IncompleteJournalError, match="2 legs, 1 of them") as caught:
+                await take(changes, 1)
+            assert memos(await take(changes, 1)) == ["next"]
+        assert caught.value.position is not None
+        async with open_changes(bank, after=caught.value.position) as changes:
+            assert memos(await take(changes, 1)) == ["next"]
+
+    async def test_journal_that_cannot_be_read_is_an_error_and_can_be_passed_over(
+        self, bank: Bank, book: Book, pay: Callable[..., Any]
+    ) -> None:
+        """One damaged document does not end the stream for good."""
+        half = await node_medici_writes(bank, "half", journal_later=True)
+        await bank["medici_transactions"].update_many({}, {"$set": {"debit": "much"}})
+        async with open_changes(bank) as changes:
+            await bank["medici_journals"].insert_one(half)
+            await pay(book, memo="next")
+            with pytest.raises(UnreadableDocumentError) as caught:
+                await take(changes, 1)
+            assert caught.value.position == changes.position
+            assert memos(await take(changes, 1)) == ["next"]
+        assert caught.value.position is not None

@@ -103,3 +103,26 @@ def test_names_of_models_are_those_in_the_database() -> None:
 def test_field_that_is_excluded_is_no_part_of_the_document() -> None:
     """What a model keeps for itself is not stored, and as an extra key it goes under meta."""
     assert stored_names(WalletTransaction) == stored_names(CountedTransaction)
+
+
+@pytest.mark.parametrize("stored", [1_714_564_800_000, 1_714_564_800_000.0, Int64(1_714_564_800_000)])
+def test_date_stored_as_a_number_is_milliseconds(stored: Any) -> None:
+    """As JavaScript counts, however small the number is."""
+    noon = dt.datetime(2024, 5, 1, 12, tzinfo=dt.UTC)
+    assert noon == Transaction.from_document(LEG | {"datetime": stored}).datetime
+    second = dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)
+    assert second == Transaction.from_document(LEG | {"timestamp": 1000}).timestamp
+
+
+@pytest.mark.parametrize("stored", [True, 10**18, float("inf")])
+def test_date_stored_as_a_number_that_is_none_is_named(stored: Any) -> None:
+    """A bool is no instant, and the calendar ends."""
+    with pytest.raises(UnreadableDocumentError, match="datetime"):
+        Transaction.from_document(LEG | {"datetime": stored})
+
+
+@pytest.mark.parametrize("amount", [Decimal("1E-999999"), Decimal("1E+999999")])
+def test_amount_beyond_all_digits_is_named(amount: Decimal) -> None:
+    """No driver hands one over, but a caller who makes a leg by hand may."""
+    with pytest.raises(UnreadableDocumentError, match="more digits"):
+        Transaction.from_document(LEG | {"debit": amount})

@@ -193,7 +193,7 @@ class TestRunning:
         assert is_empty(temp_root)
 
     async def test_cancelled_start_leaves_nothing(self, environment: dict[str, str], temp_root: Path) -> None:
-        """Whoever gives up while the server starts finds no server afterwards."""
+        """Whoever gives up while the server starts finds no server afterwards, and may start again."""
         mongo = EmbeddedMongo(environment=environment)
         starting = asyncio.ensure_future(mongo.__aenter__())
         async with asyncio.timeout(30):
@@ -203,6 +203,8 @@ class TestRunning:
         with pytest.raises(asyncio.CancelledError):
             await starting
         assert is_empty(temp_root)
+        async with mongo:
+            assert mongo.owned
 
 
 class TestSourceOfTheProgram:

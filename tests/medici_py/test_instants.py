@@ -78,3 +78,18 @@ def test_clock_gives_what_bson_holds() -> None:
     """The default clock is aware and whole milliseconds."""
     now = utc_now()
     assert now == parse_instant(now)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-1))),
+        dt.datetime.min.replace(tzinfo=CET),
+        "9999-12-31T23:30:00-01:00",
+    ],
+    ids=str,
+)
+def test_instant_past_the_ends_of_the_calendar_is_refused(value: Any) -> None:
+    """Its zone puts it into a year that UTC does not have."""
+    with pytest.raises(ValueError, match="years 1 to 9999"):
+        parse_instant(value)

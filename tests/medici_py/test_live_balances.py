@@ -273,6 +273,25 @@ class TestWaking:
         with pytest.raises(LiveBalancesClosedError, match="must be started"):
             live.balance("MainBook")
 
+    async def test_starting_twice_at_once_makes_one_follower(self, bank: Bank, book: Book, pay: Any) -> None:
+        """Every journal counts once, and closing leaves nothing behind."""
+        live = LiveBalances(book)
+        await asyncio.gather(live.start(), live.start())
+        followers = [task for task in asyncio.all_tasks() if task.get_name() == "medici_py.LiveBalances"]
+        assert len(followers) == 1
+        await live.close()
+        assert followers[0].done()
+
+    async def test_closing_while_it_starts_leaves_nothing_running(self, book: Book) -> None:
+        """Whoever closes last is obeyed."""
+        live = LiveBalances(book)
+        starting = asyncio.ensure_future(live.start())
+        await asyncio.sleep(0)
+        await live.close()
+        await starting
+        assert live.failure == "closed"
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "medici_py.LiveBalances"]
+
     async def test_closing_twice_is_harmless(self, book: Book) -> None:
         """Shutdown paths meet."""
         async with LiveBalances(book) as live:

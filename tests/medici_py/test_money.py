@@ -207,3 +207,29 @@ def test_sum_beyond_34_digits_is_exact() -> None:
         == "1000000000000000000000000000000000.00000001"
     )
     assert Decimal("3333333333333333.3") == exact_product(Decimal("1111111111111111.1"), 3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Decimal("1E-999999"), "1." + "1" * 20_000, Decimal("1." + "1" * 20_000)],
+    ids=["tiny", "text", "decimal"],
+)
+def test_amount_with_digits_without_end_is_refused(value: Any) -> None:
+    """One error of ours, short, whatever the decimal module says."""
+    with pytest.raises(TransactionError, match="refused: more than 34 digits") as caught:
+        parse_amount(value, precision=8)
+    assert caught.value.field == "amount"
+    assert len(str(caught.value)) < 300
+
+
+class LabelledFloat(float):
+    """A float whose text is not a number, as numpy's are since version 2."""
+
+    def __repr__(self) -> str:
+        return f"LabelledFloat({float(self)})"
+
+
+def test_float_of_another_type_is_its_number() -> None:
+    """Its own text is not asked, neither for what comes in nor for what is stored."""
+    assert parse_amount(LabelledFloat(0.1), precision=8) == Decimal("0.1")
+    assert decimal_from_stored(LabelledFloat(0.1)) == Decimal("0.1")

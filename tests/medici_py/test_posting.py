@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 from pymongo.read_concern import ReadConcern
 
@@ -19,6 +19,8 @@ from medici_py import (
     Journal,
     JournalAlreadyVoidedError,
     TransactionError,
+    UnknownOutcomeError,
+    UnreadableDocumentError,
     mongo_transaction,
     transactions,
 )
@@ -364,3 +366,94 @@ async def test_leg_too_large_for_a_document_is_refused(book: Book, bank: Any) ->
     with pytest.raises(TransactionError, match=r"^Failure to save journal: "):
         await entry.commit()
     assert await counts(bank) == (0, 0)
+
+
+@pytest.mark.parametrize("zero", [True, False], ids=["zero only", "amount unreadable"])
+async def test_void_that_is_refused_inside_a_session_leaves_nothing_to_commit(
+    zero: bool, driver_database: Any
+) -> None:
+    """A caller who catches the refusal and commits has not voided the journal."""
+    book = Book("MainBook", driver_database)
+    journal = await book.entry("x").debit("A", 0).credit("B", 0).commit()
+    if not zero:
+        await driver_database[LEGS].update_many({}, {"$set": {"debit": "much"}})
+
+    async def void_and_catch(session: Any) -> None:
+        with pytest.raises((TransactionError, UnreadableDocumentError)):
+            await book.void(journal.id, session=session)
+
+    await mongo_transaction(driver_database.client, void_and_catch)
+    assert await driver_database[JOURNALS].count_documents({"voided": True}) == 0
+    assert await driver_database[LEGS].count_documents({"voided": True}) == 0
+
+
+async def test_void_that_is_refused_on_mongomock_leaves_the_journal(mongomock_database: Any) -> None:
+    """Without transactions nothing would take the flags back."""
+    book = Book("MainBook", mongomock_database)
+    journal = await book.entry("x").debit("A", 0).credit("B", 0).commit()
+    with pytest.raises(TransactionError, match="nothing to reverse"):
+        await book.void(journal.id)
+    assert await mongomock_database[JOURNALS].count_documents({"voided": True}) == 0
+
+
+@pytest.mark.parametrize(
+    ("collection", "damage"),
+    [
+        (LEGS, {"$set": {"debit": True}}),
+        (LEGS, {"$unset": {"account_path": 1}}),
+        (LEGS, {"$set": {"meta": "text"}}),
+        (JOURNALS, {"$unset": {"datetime": 1}}),
+        (JOURNALS, {"$set": {"_transactions": 5}}),
+    ],
+    ids=str,
+)
+async def test_void_of_a_damaged_journal_names_the_damage(
+    collection: str, damage: dict[str, Any], book: Book, bank: Any, pay: Pay
+) -> None:
+    """An error of ours, and nothing is written."""
+    journal = await pay(book)
+    await bank[collection].update_many({}, damage)
+    with pytest.raises(UnreadableDocumentError) as caught:
+        await book.void(journal.id, use_original_date=True)
+    assert caught.value.field in str(damage)
+    assert await counts(bank) == (1, 2)
+
+
+async def test_leg_after_the_first_commit_is_refused(book: Book, bank: Any) -> None:
+    """In a session too, where a second commit would return the journal without that leg."""
+    entry = book.entry("x").debit("A", 5).credit("B", 5)
+    await mongo_transaction(bank.client, lambda session: entry.commit(session=session))
+    for add in (entry.debit, entry.credit):
+        with pytest.raises(TransactionError, match="was committed already as journal"):
+            add("A", 1)
+    assert await entry.commit() == await book._poster._standing(entry.id)
+    assert await counts(bank) == (1, 2)
+
+
+async def test_leg_may_mend_an_entry_that_did_not_balance(book: Book, bank: Any) -> None:
+    """What was refused before anything was tried is still being built."""
+    entry = book.entry("x").debit("A", 5).credit("B", 4)
+    with pytest.raises(TransactionError, match="does not balance"):
+        await entry.commit()
+    await entry.credit("B", 1).commit()
+    assert await counts(bank) == (1, 3)
+
+
+async def test_unknown_outcome_says_how_to_find_out(faulty_bank: Any, fail: Fail, pay: Pay) -> None:
+    """It is no refusal: something may have been written. An entry and a void each name their way out."""
+    assert not issubclass(UnknownOutcomeError, TransactionError)
+    book = Book("MainBook", faulty_bank)
+    journal = await pay(book)
+    expired = {"writeConcernError": {"code": 50, "errmsg": "too slow"}}
+    await fail("commitTransaction", **expired)
+    entry = book.entry("x").debit("A", 5).credit("B", 5)
+    with pytest.raises(UnknownOutcomeError, match="Commit the same entry again") as caught:
+        await entry.commit()
+    assert isinstance(caught.value.__cause__, PyMongoError)
+    assert entry.id == (await entry.commit()).id
+    await fail("commitTransaction", **expired)
+    with pytest.raises(UnknownOutcomeError, match="Void it again"):
+        await book.void(journal.id)
+    with pytest.raises(JournalAlreadyVoidedError):
+        await book.void(journal.id)
+    assert await counts(faulty_bank) == (3, 6)

@@ -53,3 +53,27 @@ def test_every_error_is_listed() -> None:
         name for name, value in vars(errors).items() if isinstance(value, type) and not name.startswith("_")
     }
     assert public - {"Decimal"} == set(CODES)
+
+
+def test_every_error_that_a_book_can_raise_is_at_the_door() -> None:
+    """Whatever the library raises is caught by a name imported from its root."""
+    elsewhere = {
+        "odm",
+        "mongo_uri",
+        "mongod_binary",
+        "private_mongod",
+    }  # optional parts have doors of their own
+    internal = {"SumTooLargeError"}
+    pending, missing = [medici_py.MediciError], set()
+    while pending:
+        leaves = pending.pop().__subclasses__()
+        pending.extend(leaves)
+        missing |= {
+            leaf.__name__
+            for leaf in leaves
+            if leaf.__module__.startswith("medici_py.")
+            and leaf.__module__.removeprefix("medici_py.") not in elsewhere
+            and not leaf.__name__.startswith("_")
+            and leaf.__name__ not in medici_py.__all__
+        }
+    assert missing == internal

@@ -4,11 +4,9 @@ import pytest
 from pymongo.errors import AutoReconnect, ExecutionTimeout, OperationFailure, PyMongoError
 
 from medici_py.retry import (
-    MAX_DELAY_SECS,
     Retry,
     after_callback_error,
     after_commit_error,
-    delay_secs,
 )
 
 
@@ -52,12 +50,3 @@ def test_labels_decide_what_is_tried_again(
 def test_error_of_the_caller_is_never_tried_again(error: BaseException) -> None:
     """Only the driver's errors carry labels."""
     assert Retry.NOTHING is after_callback_error(error)
-
-
-@pytest.mark.parametrize(
-    ("tries", "jitter", "expected"),
-    [(1, 0.0, 0.0), (1, 1.0, 0.0075), (2, 1.0, 0.01125), (2, 0.5, 0.005625), (100, 1.0, MAX_DELAY_SECS)],
-)
-def test_delay_grows_to_a_bound_and_is_jittered(tries: int, jitter: float, expected: float) -> None:
-    """5 ms times 1.5 a try, at most half a second, times the jitter."""
-    assert pytest.approx(expected) == delay_secs(tries, jitter=jitter)

@@ -74,3 +74,12 @@ async def test_sync_replaces_what_carries_our_name_and_leaves_the_rest(mongo_dat
     found = await indexes_of(mongo_database)
     assert "meta.client_1" in found["medici_transactions"]
     assert MEDICI_INDEXES["medici_locks"] == found["medici_locks"]
+
+
+async def test_sync_replaces_an_index_whose_keys_are_in_another_order(mongo_database: Any) -> None:
+    """The order of the keys is what an index is."""
+    legs = mongo_database["medici_transactions"]
+    name = "book_1_accounts_1_datetime_-1"
+    await legs.create_index([("accounts", 1), ("book", 1), ("datetime", -1)], name=name)
+    assert await sync_indexes(mongo_database) == [f"medici_transactions.{name}"]
+    assert MEDICI_INDEXES["medici_transactions"] == (await indexes_of(mongo_database))["medici_transactions"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from medici_py import UnknownOutcomeError, mongo_transaction
 
@@ -132,3 +132,31 @@ async def test_commit_without_an_answer_says_that_the_outcome_is_unknown(
     await fail("commitTransaction", times=None, closeConnection=True)
     with pytest.raises(UnknownOutcomeError, match="did not confirm"):
         await mongo_transaction(faulty_bank.client, insert, deadline_secs=0.3)
+
+
+async def test_error_that_comes_after_the_deadline_is_passed_on(faulty_bank: Any, fail: Fail) -> None:
+    """However transient: a try that began in time does not earn another one by lasting."""
+    runs = 0
+
+    async def insert_slowly(session: Any) -> None:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0.3)
+        await faulty_bank.things.insert_one({"_id": 1}, session=session)
+
+    await fail("insert", times=1, errorCode=112, errorLabels=["TransientTransactionError"])
+    with pytest.raises(OperationFailure):
+        await mongo_transaction(faulty_bank.client, insert_slowly, deadline_secs=0.2)
+    assert runs == 1
+
+
+async def test_illegal_operation_of_the_callback_is_its_own(faulty_bank: Any, fail: Fail) -> None:
+    """Code 20 is not only a standalone's answer; on a replica set the error is passed on."""
+
+    async def insert(session: Any) -> None:
+        await faulty_bank.things.insert_one({"_id": 1}, session=session)
+
+    await fail("insert", errorCode=20)
+    with pytest.raises(OperationFailure) as caught:
+        await mongo_transaction(faulty_bank.client, insert)
+    assert caught.value.code == 20

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medici_py.documents import Transaction
 from medici_py.entry_rules import EntryRules
-from medici_py.errors import TransactionError
+from medici_py.errors import TransactionError, UnreadableDocumentError
 from medici_py.money import decimal_from_stored
 from medici_py.void import Reversal, reversal_documents, void_text
 
@@ -154,3 +154,12 @@ def test_reversal_cancels_every_leg_to_the_last_digit(sides: list[tuple[Any, Any
 
     assert amounts(legs, "debit") == amounts(documents, "credit")
     assert amounts(legs, "credit") == amounts(documents, "debit")
+
+
+@pytest.mark.parametrize("damage", [{"debit": True}, {"credit": "5"}, {"accounts": None}, {"meta": "text"}])
+def test_leg_that_cannot_be_read_is_named(damage: dict[str, Any]) -> None:
+    """A reversal is never made of what is not understood."""
+    damaged = leg(**damage)
+    with pytest.raises(UnreadableDocumentError) as caught:
+        reverse(leg(), damaged)
+    assert (caught.value.document_id, caught.value.field) == (damaged["_id"], next(iter(damage)))
