@@ -68,9 +68,9 @@ class MetricsServer:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a host that is no name at all, such as a..b
             await self._runner.cleanup()
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise AddressUnavailableError(host=self._host, port=self._port, reason=reason) from error
         if not _is_loopback(self._host):
             _log.warning(

@@ -11,9 +11,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from medici_py import Balance
-from stablesats.ledger.balances import DealerBalances
+from stablesats.ledger.balances import DealerBalances, live_lookup
 from stablesats.ledger.chart import EXCHANGE_POSITION_BOOK, STABLESATS_BOOK, Account, Currency, Layer
-from stablesats.ledger.facade import LedgerDamagedError
 
 
 class LiveLedger(Protocol):
@@ -121,15 +120,7 @@ def read_figures(ledger: LiveLedger) -> LedgerFigures:
     Raises:
         LedgerDamagedError: If a balance is not a whole number of minor units.
     """
-
-    def balance_of(account: Account, currency: Currency) -> int:
-        balance = ledger.balance(account.book, account.code, currency=currency, layer=Layer.SETTLED).balance
-        whole = int(balance)
-        if whole != balance:
-            msg = f"{account.code} holds {balance} {currency.minor_unit}, which is not a whole number"
-            raise LedgerDamagedError(msg)
-        return whole
-
+    balance_of = live_lookup(ledger)
     return LedgerFigures(
         dealer=DealerBalances.of(balance_of),
         accounts=tuple(

@@ -46,7 +46,7 @@ class HedgingSettings(BaseModel):
     low_safebound_ratio_shorting: Decimal = Decimal("0.98")
     high_safebound_ratio_shorting: Decimal = Decimal("1.00")
     high_bound_ratio_shorting: Decimal = Decimal("1.03")
-    minimum_liability_threshold_cents: int = 5_000
+    minimum_liability_threshold_cents: Annotated[int, Field(ge=0)] = 5_000
     poll_interval_secs: Annotated[float, Field(gt=0, le=3600)] = 10.0
     max_order_contracts: Annotated[int, Field(gt=0)] = 10_000
     account: Annotated[str, Field(min_length=1)] = "okx"
@@ -55,21 +55,27 @@ class HedgingSettings(BaseModel):
     def _is_usable(self) -> Self:
         # When it is read, not when the engine starts.
         try:
-            self.engine_settings()
+            self._bounds()
         except ConfigurationError as error:
-            raise ValueError(str(error)) from error
+            # Its own text has the engine's names and the values.
+            keys = ", ".join(name for name in type(self).model_fields if name.endswith("_ratio_shorting"))
+            msg = f"{keys} must be above zero and in this order, none above the next"
+            raise ValueError(msg) from error
         return self
+
+    def _bounds(self) -> HedgeBounds:
+        return HedgeBounds(
+            low_bound_ratio=self.low_bound_ratio_shorting,
+            low_safebound_ratio=self.low_safebound_ratio_shorting,
+            high_safebound_ratio=self.high_safebound_ratio_shorting,
+            high_bound_ratio=self.high_bound_ratio_shorting,
+            minimum_liability_cents=self.minimum_liability_threshold_cents,
+        )
 
     def engine_settings(self) -> EngineSettings:
         """The same, as the engine takes it."""
         return EngineSettings(
-            bounds=HedgeBounds(
-                low_bound_ratio=self.low_bound_ratio_shorting,
-                low_safebound_ratio=self.low_safebound_ratio_shorting,
-                high_safebound_ratio=self.high_safebound_ratio_shorting,
-                high_bound_ratio=self.high_bound_ratio_shorting,
-                minimum_liability_cents=self.minimum_liability_threshold_cents,
-            ),
+            bounds=self._bounds(),
             account=self.account,
             poll_interval_secs=self.poll_interval_secs,
             max_order_contracts=self.max_order_contracts,
@@ -126,8 +132,14 @@ def load_settings(config_file: Path | None = None, overrides: Mapping[str, Any] 
         return _Sources(**(overrides or {}))
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from None
-    except (SettingsError, YAMLError, OSError, ValueError, TypeError) as error:
-        # The texts of these quote what they could not read, which may be a secret.
+    # The texts of these quote what they could not read, which may be a secret.
+    except SettingsError:
+        msg = (
+            "the environment could not be read: STABLESATS_OKX and STABLESATS_HEDGING, where set, must be"
+            " JSON objects; better set one variable a key, for example STABLESATS_OKX__API_KEY"
+        )
+        raise ConfigurationError(msg) from None
+    except (YAMLError, OSError, ValueError, TypeError) as error:
         where = f" from {config_file}" if config_file is not None else ""
         msg = f"the configuration{where} could not be read ({type(error).__name__}); is it a YAML mapping?"
         raise ConfigurationError(msg) from None

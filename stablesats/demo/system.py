@@ -1,5 +1,6 @@
 """The running system that the demo watches, and what it reads from it: the database and the exchange."""
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import aiohttp
+from pymongo.errors import PyMongoError
 
 from medici_py import LiveBalances
 from medici_py.embedded import EmbeddedMongo
@@ -19,12 +21,14 @@ from stablesats.demo.view import Frame, OrderLine
 from stablesats.hedging.engine import INSTRUMENT
 from stablesats.hedging.hedge_adjustment import CONTRACT_CENTS
 from stablesats.hedging.orders import HEDGE_ORDERS
-from stablesats.ledger import Account, Currency, DealerBalances, Ledger
+from stablesats.ledger import DealerBalances, Ledger
+from stablesats.ledger.balances import live_lookup
 from stablesats.okx import OkxClient
 from stablesats.prices import TickerFeed
 from stablesats.trades import Trades
 
 _LAST_ORDERS: Final = 6
+_DROP_WITHIN_SECS: Final = 5.0
 _PRICE_POLL_SECS: Final = 0.25
 _HTTP_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 
@@ -43,11 +47,7 @@ class DemoSystem:
 
     def live_balances(self) -> DealerBalances:
         """The dealer's figures as the change stream has them; no database read."""
-
-        def lookup(account: Account, currency: Currency) -> int:
-            return int(self.live.balance(account.book, account.code, currency=currency.value).balance)
-
-        return DealerBalances.of(lookup)
+        return DealerBalances.of(live_lookup(self.live))
 
     async def frame(self, title: str, state: ExchangeState, journals_per_second: float) -> Frame:
         """What to show now, with the exchange as it is in *state*."""
@@ -70,15 +70,18 @@ class DemoSystem:
 
     async def scrape(self) -> dict[str, Decimal]:
         """The exporter's samples without labels, as Prometheus would read them now."""
-        async with self.http.get(self.parts.metrics_url) as response:
-            response.raise_for_status()
-            lines = (await response.text()).splitlines()
+        try:
+            async with self.http.get(self.parts.metrics_url) as response:
+                response.raise_for_status()
+                lines = (await response.text()).splitlines()
+        except (aiohttp.ClientError, TimeoutError):
+            return {}  # it is away, perhaps just being started again: nothing is known
         samples = (line.split(" ") for line in lines if line and not line.startswith("#"))
         return {name: Decimal(value) for name, value, *_ in samples if "{" not in name}
 
     async def _last_orders(self) -> list[OrderLine]:
         orders = self.ledger.database[HEDGE_ORDERS]
-        cursor = orders.find({"size_contracts": {"$exists": True}}).sort("reserved_at", -1)
+        cursor = orders.find({"size_contracts": {"$exists": True}}).sort("sequence", -1)
         return [_order_line(row) async for row in cursor.limit(_LAST_ORDERS)]
 
 
@@ -93,6 +96,13 @@ def _order_line(row: dict[str, Any]) -> OrderLine:
     )
 
 
+async def _drop(database: Any) -> None:
+    """Remove the demo's database, but do not wait for a server that is gone."""
+    with contextlib.suppress(TimeoutError, PyMongoError):
+        async with asyncio.timeout(_DROP_WITHIN_SECS):
+            await database.client.drop_database(database.name)
+
+
 @contextlib.asynccontextmanager
 async def running_system(settings: DemoSettings, report: Callable[[str], None]) -> AsyncIterator[DemoSystem]:
     """Start every part; stop and remove every part when the block ends, however it ends.
@@ -101,13 +111,14 @@ async def running_system(settings: DemoSettings, report: Callable[[str], None]) 
     """
     async with contextlib.AsyncExitStack() as stack:
         if settings.mongodb_uri is None:
-            report("starting a private MongoDB replica set")
-            uri = (await stack.enter_async_context(EmbeddedMongo())).uri
+            mongo = await stack.enter_async_context(EmbeddedMongo())
+            uri = mongo.uri
+            report("private MongoDB started" if mongo.owned else "using the MongoDB that MONGODB_URI names")
         else:
             uri = settings.mongodb_uri
         name = f"stablesats_demo_{secrets.token_hex(4)}"
         database = await stack.enter_async_context(open_database(uri, name))
-        stack.push_async_callback(database.client.drop_database, name)
+        stack.push_async_callback(_drop, database)
         ledger = Ledger(database)
         trades = Trades(ledger)
         await trades.prepare()

@@ -8,9 +8,9 @@ of triggers costs one look.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from pymongo.errors import PyMongoError
@@ -21,13 +21,17 @@ from stablesats.hedging.hedge_adjustment import CONTRACT_CENTS, NegativeLiabilit
 from stablesats.hedging.orders import OrderSlots
 from stablesats.hedging.reconcile import Outcome, Reconciler
 from stablesats.hedging.settings import EngineSettings
-from stablesats.ledger.facade import Ledger, LedgerDamagedError
+from stablesats.ledger.balances import LedgerDamagedError
+from stablesats.ledger.facade import Ledger
 from stablesats.lifecycle import wait_or_stop
 from stablesats.okx import AccountConfig, Instrument, OkxAuthenticationError, OkxClient, OkxError
+from stablesats.okx.retry import is_worth_retrying
 
 __all__ = ["INSTRUMENT", "EngineSettings", "HedgingEngine", "pause_after"]
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 INSTRUMENT: Final = "BTC-USD-SWAP"
 
@@ -65,11 +69,12 @@ class HedgingEngine:
         self.failed_looks = 0
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Hedge until *stop* is set; an order that is being sent then is finished first.
+        """Hedge until *stop* is set; what is being read then is cut off, an order being sent is finished.
 
         Raises:
             ConfigurationError: If the exchange account or the instrument is not what the hedge needs.
-            OkxAuthenticationError: If the exchange does not accept the credentials at the start.
+            OkxError: If the exchange refuses to be asked at the start, for example by
+                `OkxAuthenticationError`; one that is away or busy is waited for.
             MediciError: If the ledger cannot be prepared or followed at the start.
         """
         slots = OrderSlots(
@@ -91,13 +96,16 @@ class HedgingEngine:
         async with LiveBalances(self._ledger.stablesats) as liability:
             on_ready()
             _log.info("engine is watching", action="engine-ready", instrument=instrument.inst_id)
-            await self._loop(reconciler, liability, stop)
+            try:
+                await self._loop(reconciler, liability, stop)
+            finally:
+                self._log_summary()
 
     async def _loop(self, reconciler: Reconciler, liability: LiveBalances, stop: asyncio.Event) -> None:
         setbacks = waits = 0
         while not stop.is_set():
             seen = liability.version
-            outcome = await self._look(reconciler)
+            outcome = await self._look(reconciler, stop)
             waits = waits + 1 if outcome is Outcome.WAITING else 0
             if outcome in {None, Outcome.REFUSED}:
                 setbacks += 1
@@ -108,10 +116,14 @@ class HedgingEngine:
                 setbacks = 0
                 await self._wait_for_trigger(liability, seen, stop)
 
-    async def _look(self, reconciler: Reconciler) -> Outcome | None:
-        """One look; None if it failed. Nothing that goes wrong in a look ends the engine."""
+    def _log_summary(self) -> None:
+        looks = {outcome.value: self.outcomes[outcome] for outcome in Outcome}
+        _log.info("engine has stopped", action="engine-summary", failed_looks=self.failed_looks, **looks)
+
+    async def _look(self, reconciler: Reconciler, stop: asyncio.Event) -> Outcome | None:
+        """One look; None if it failed or was cut off. Nothing that goes wrong in a look ends the engine."""
         try:
-            outcome = await reconciler.reconcile()
+            outcome = await _unless_stopped(reconciler.reconcile(), stop)
         except _NEEDS_A_PERSON as error:
             _log.error("look failed", action="look-failed", error=str(error), kind=type(error).__name__)
         except (StablesatsError, MediciError, PyMongoError) as error:
@@ -119,7 +131,8 @@ class HedgingEngine:
         except Exception:  # noqa: BLE001 - the supervised edge: logged with its traceback, and counted
             _log.exception("look failed unexpectedly", action="look-failed")
         else:
-            self.outcomes[outcome] += 1
+            if outcome is not None:
+                self.outcomes[outcome] += 1
             return outcome
         self.failed_looks += 1
         return None
@@ -155,23 +168,40 @@ class HedgingEngine:
             await asyncio.sleep(self._settings.poll_interval_secs)
 
     async def _prepare_exchange(self, stop: asyncio.Event) -> Instrument | None:
-        """Check the account and read the instrument; waits for an exchange that is away."""
+        """Check the account and read the instrument; waits for an exchange that is away. None if stopped."""
         setbacks = 0
         while not stop.is_set():
             try:
-                config = await self._client.account_config()
-                instrument = await self._client.instrument(INSTRUMENT)
-            except OkxAuthenticationError:
-                raise
+                return await _unless_stopped(self._checked_instrument(), stop)
             except OkxError as error:
+                if not is_worth_retrying(error):
+                    raise
                 setbacks += 1
                 _log.warning("exchange is away", action="exchange-away", error=str(error))
                 await wait_or_stop(stop, pause_after(setbacks))
-                continue
-            _require_account(config)
-            _require_instrument(instrument)
-            return instrument
         return None
+
+    async def _checked_instrument(self) -> Instrument:
+        config = await self._client.account_config()
+        instrument = await self._client.instrument(INSTRUMENT)
+        _require_account(config)
+        _require_instrument(instrument)
+        return instrument
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """Await *work*, but cancel it when *stop* is set, and wait for it to take that in; None then."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        return None
+    finally:
+        stopping.cancel()
+        task.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def pause_after(setbacks: int) -> float:

@@ -186,9 +186,10 @@ def reservation_is_abandoned(order: HedgeOrder, *, now: datetime) -> bool:
     """Whether *order* was reserved so long ago that its owner must be gone.
 
     It was certainly not sent, and taking it away is safe even if the owner lives: marking it as sent
-    then fails, and an order that is not marked is not sent.
+    then fails, and an order that is not marked is not sent. A time as far in the future says the same: the
+    clock that wrote it down was not this one, or has been stepped since.
     """
-    return order.state is SlotState.RESERVED and now - order.reserved_at > RESERVATION_HELD_FOR
+    return order.state is SlotState.RESERVED and abs(now - order.reserved_at) > RESERVATION_HELD_FOR
 
 
 def position_is_stale(
@@ -199,9 +200,10 @@ def position_is_stale(
     Exchanges answer position queries from copies that can trail a fill, also by a part of it. Acting on such
     an answer would send the same hedge again. So, for *patience* after an order was settled, only the
     position that its fills lead to is believed. A position that something else moved (a liquidation, a
-    trade by hand) is believed after that time.
+    trade by hand) is believed after that time, and if the order was settled as far in the future, by a clock
+    that is not this one or has been stepped since.
     """
     if last_executed is None or last_executed.settled_at is None:
         return False
     has_caught_up = position_contracts == last_executed.position_after_contracts
-    return not has_caught_up and now - last_executed.settled_at < patience
+    return not has_caught_up and abs(now - last_executed.settled_at) < patience

@@ -167,11 +167,6 @@ class OrderSlots:
         """The newest order of which something was executed, if any."""
         return await self._newest({"account": self._account, "filled_contracts": {"$gt": 0}})
 
-    async def count(self) -> int:
-        """How many orders have ever been written down for this account."""
-        count: int = await self._orders.count_documents({"account": self._account})
-        return count
-
     async def _newest(self, matching: Mapping[str, object]) -> HedgeOrder | None:
         found = await self._orders.find_one(matching, sort=[("sequence", DESCENDING)])
         return None if found is None else _from_document(found)

@@ -6,14 +6,17 @@ slot sends, and it decides on what it observed while holding it. Every step is o
 begins, so that a reconciler may die anywhere and another one goes on from what is written.
 """
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
+from pymongo.errors import PyMongoError
 
 from stablesats.hedging.hedge_adjustment import (
     Buy,
@@ -53,6 +56,11 @@ from stablesats.okx import (
 )
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SEND_FINISHED_WITHIN_SECS: Final = 5.0
+"""How long a cancelled look goes on with an order that is being sent, until its answer is written down."""
 
 _NOT_SENT: Final = "not-sent"
 """Stands in a refused order's record instead of OKX's code when nothing has left this process."""
@@ -147,6 +155,7 @@ class Reconciler:
         """Look once, act at most once.
 
         Safe to cancel anywhere: whatever was written down is settled by the next look, of whichever engine.
+        A cancellation that meets an order on its way takes up to `SEND_FINISHED_WITHIN_SECS`.
 
         Raises:
             OkxError: If the exchange could not be asked; nothing is assumed about what was not answered.
@@ -176,11 +185,17 @@ class Reconciler:
 
     async def _act(self, order: HedgeOrder) -> Outcome:
         """Decide again while holding the slot, when no other engine's order can be in between; then send."""
-        situation = await self._observe()
-        if situation is None:
+        try:
+            situation = await self._observe()
+            decision = None if situation is None else situation.decide(self._settings.bounds)
+        except Exception:
+            # If it cannot be given back either, the reservation lapses by itself.
+            with contextlib.suppress(SlotLostError, PyMongoError):
+                await self._slots.release(order)
+            raise
+        if situation is None or decision is None:
             await self._slots.release(order)
             return Outcome.WAITING
-        decision = situation.decide(self._settings.bounds)
         if isinstance(decision, DoNothing):
             await self._slots.release(order)
             return Outcome.HEDGED
@@ -224,6 +239,17 @@ class Reconciler:
     async def _send(self, reserved: HedgeOrder, intent: OrderIntent) -> Outcome:
         expires_at = self._client.exchange_now() + self._settings.order_time_to_live
         order = await self._slots.mark_sent(reserved, intent, expires_at=expires_at)
+        outcome, order = await _finished_if_cancelled(
+            self._place(order, intent, expires_at), within_secs=SEND_FINISHED_WITHIN_SECS
+        )
+        if order.state is SlotState.ACCEPTED:
+            await self._settle(order)
+        return outcome
+
+    async def _place(
+        self, order: HedgeOrder, intent: OrderIntent, expires_at: datetime
+    ) -> tuple[Outcome, HedgeOrder]:
+        """Send *order* and write down what the exchange answers."""
         log = _log.bind(
             client_order_id=order.client_order_id,
             side=intent.side.value,
@@ -245,20 +271,17 @@ class Reconciler:
         except (OkxOutcomeUnknownError, DuplicateClientOrderIdError) as error:
             # Sent, or not: the next look asks the exchange. The slot stays taken until it knows.
             log.warning("order outcome unknown", action="order-unknown", error=str(error))
-            return Outcome.ORDERED
+            return Outcome.ORDERED, order
         except OkxRefusedError as error:
             log.error("order refused", action="order-refused", code=error.code, reason=error.message)
-            return await self._refused(order, code=error.code, message=error.message)
+            return Outcome.REFUSED, await self._slots.mark_refused(
+                order, code=error.code, message=error.message
+            )
         except (OkxUnreachableError, OkxInvalidRequestError, OkxClosedError) as error:
             log.error("order not sent", action="order-not-sent", error=str(error))
-            return await self._refused(order, code=_NOT_SENT, message=str(error))
+            return Outcome.REFUSED, await self._slots.mark_refused(order, code=_NOT_SENT, message=str(error))
         log.info("order sent", action="order-sent", exchange_order_id=acknowledged.order_id)
-        await self._settle(await self._slots.mark_accepted(order, acknowledged.order_id))
-        return Outcome.ORDERED
-
-    async def _refused(self, order: HedgeOrder, *, code: str, message: str) -> Outcome:
-        await self._slots.mark_refused(order, code=code, message=message)
-        return Outcome.REFUSED
+        return Outcome.ORDERED, await self._slots.mark_accepted(order, acknowledged.order_id)
 
     async def _settle(self, order: HedgeOrder) -> HedgeOrder:
         """Ask the exchange what became of *order* and write it down."""
@@ -300,3 +323,18 @@ class Reconciler:
             state=state.value,
         )
         return order if state is order.state else await self._slots.mark_missing(order, state)
+
+
+async def _finished_if_cancelled(work: Coroutine[Any, Any, T], *, within_secs: float) -> T:
+    """Await *work*; a cancellation takes effect once it has ended, or after *within_secs*."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait({task}, timeout=within_secs)
+        finally:
+            task.cancel()
+        # An error in it is left to the next look, which settles what was written down.
+        await asyncio.gather(task, return_exceptions=True)
+        raise

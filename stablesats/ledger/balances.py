@@ -3,11 +3,50 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
-from stablesats.ledger.chart import Account, Currency
+from medici_py import Balance
+from stablesats.errors import StablesatsError
+from stablesats.ledger.chart import Account, Currency, Layer
 
 BalanceLookup = Callable[[Account, Currency], int]
 """Settled credit minus debit of an account in a currency, in minor units."""
+
+
+class LedgerDamagedError(StablesatsError):
+    """A balance is not a whole number of minor units: something else wrote to the dealer's books."""
+
+
+class LiveAccounts(Protocol):
+    """The part of `medici_py.LiveBalances` that `live_lookup` reads."""
+
+    def balance(self, book: str, account: str, **dimensions: str) -> Balance:
+        """Credit minus debit of an account and what is below it."""
+        ...
+
+
+def whole_minor(balance: Decimal, currency: Currency, *accounts: Account) -> int:
+    """*balance* of *accounts* as the whole number of minor units that it must be.
+
+    Raises:
+        LedgerDamagedError: If it has a fraction.
+    """
+    whole = int(balance)
+    if whole != balance:
+        names = ", ".join(account.code for account in accounts)
+        msg = f"{names} holds {balance} {currency.minor_unit}, which is not a whole number"
+        raise LedgerDamagedError(msg)
+    return whole
+
+
+def live_lookup(live: LiveAccounts) -> BalanceLookup:
+    """Look settled balances up in *live*, from memory; one with a fraction is a `LedgerDamagedError`."""
+
+    def lookup(account: Account, currency: Currency) -> int:
+        found = live.balance(account.book, account.code, currency=currency.value, layer=Layer.SETTLED.value)
+        return whole_minor(found.balance, currency, account)
+
+    return lookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,7 @@ from typing import Any, Final
 from pymongo import ReadPreference
 
 from medici_py import Book, Journal, init_models, mongo_transaction
-from stablesats.errors import StablesatsError
-from stablesats.ledger.balances import DealerBalances
+from stablesats.ledger.balances import DealerBalances, whole_minor
 from stablesats.ledger.chart import (
     EXCHANGE_POSITION_BOOK,
     STABLESATS_BOOK,
@@ -31,10 +30,6 @@ from stablesats.ledger.templates import (
 )
 
 DIMENSIONS: Final[Mapping[str, str | None]] = {"currency": None, "layer": Layer.SETTLED.value}
-
-
-class LedgerDamagedError(StablesatsError):
-    """A balance is not a whole number of minor units: something else wrote to the dealer's books."""
 
 
 class Ledger:
@@ -195,12 +190,7 @@ class Ledger:
             # Never a secondary, whatever the connection string prefers: it would hedge what was owed before.
             read_preference=ReadPreference.PRIMARY,
         )
-        whole = int(answer.balance)
-        if whole != answer.balance:
-            names = ", ".join(each.code for each in accounts)
-            msg = f"{names} holds {answer.balance} {currency.minor_unit}, which is not a whole number"
-            raise LedgerDamagedError(msg)
-        return whole
+        return whole_minor(answer.balance, currency, *accounts)
 
     async def _post(
         self,

@@ -198,7 +198,8 @@ class OkxClient:
 
         Raises:
             OkxInvalidRequestError: An argument breaks a rule above; not sent.
-            OrderExpiredError: The expiry has passed, here or at OKX; not executed.
+            OrderExpiredError: The expiry has passed, here or at OKX; not executed. OKX's clock has been
+                measured again by then.
             OkxRefusedError: Refused, with a leaf for what a caller may act on; not executed.
             OkxUnreachableError: No connection; not sent.
             OkxOutcomeUnknownError: Perhaps executed: settle it by `order`.
@@ -275,14 +276,10 @@ class OkxClient:
     async def _write(self, call: Call) -> list[Row]:
         try:
             return await self._send(call)
-        except OkxClockSkewError:
+        except (OkxClockSkewError, OrderExpiredError):
+            # An expiry is counted on the clock too: where that is wrong, every order would expire.
             # Measured for the next request; this one stays refused, also if the measuring fails.
-            try:
-                await self._measure_clock()
-            except OkxError as exc:
-                _log.warning(
-                    "OKX's clock could not be measured", action="okx-clock-not-measured", error=str(exc)
-                )
+            await self._measure_clock_if_possible()
             raise
 
     async def _send(self, call: Call) -> list[Row]:
@@ -332,11 +329,20 @@ class OkxClient:
     # Clock
 
     async def _ensure_clock_is_measured(self) -> None:
-        if self._clock.is_measured:
+        if not self._clock.needs_measuring:
             return
         async with self._measuring_clock:
             if not self._clock.is_measured:
                 await self._measure_clock()
+            elif self._clock.needs_measuring:
+                await self._measure_clock_if_possible()
+
+    async def _measure_clock_if_possible(self) -> None:
+        """Measure again; if that fails, the offset that is known stays in use."""
+        try:
+            await self._measure_clock()
+        except OkxError as exc:
+            _log.warning("OKX's clock could not be measured", action="okx-clock-not-measured", error=str(exc))
 
     async def _measure_clock(self) -> datetime:
         call = calls.server_time()

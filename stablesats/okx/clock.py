@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from stablesats.okx.errors import OkxInvalidRequestError
+
+MEASURED_FOR: Final = timedelta(minutes=5)
+"""How long a measured offset is relied on: clocks drift, and are stepped."""
 
 
 def clock_offset(server_at: datetime, *, sent_at: datetime, received_at: datetime) -> timedelta:
@@ -20,12 +24,22 @@ class ServerClock:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self.offset = timedelta(0)
-        self.is_measured = False
+        self._measured_at: datetime | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it was ever measured."""
+        return self._measured_at is not None
+
+    @property
+    def needs_measuring(self) -> bool:
+        """Whether it was never measured, or `MEASURED_FOR` ago; also if our clock went back that far."""
+        return self._measured_at is None or abs(self.local_now() - self._measured_at) >= MEASURED_FOR
 
     def learn(self, offset: timedelta) -> None:
         """Use *offset*, server minus ours, from now on."""
         self.offset = offset
-        self.is_measured = True
+        self._measured_at = self.local_now()
 
     def local_now(self) -> datetime:
         """Return the time on our own clock.

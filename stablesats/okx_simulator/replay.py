@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stablesats.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+MAX_SPEED: Final = Decimal(1_000_000)
+"""Recorded seconds a second at most; a recorded month is over in three seconds then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class PriceReplay:
 
     Raises:
         ConfigurationError: If there are no quotes, their times are naive or do not ascend, or *speed*
-            is not positive.
+            is not above zero and at most `MAX_SPEED`.
     """
 
     quotes: tuple[Quote, ...] = field(repr=False)
@@ -46,8 +49,10 @@ class PriceReplay:
     def __post_init__(self) -> None:
         if not self.quotes:
             raise ConfigurationError("replay: there are no quotes to replay; widen start and end")
-        if not self.speed.is_finite() or self.speed <= 0:
-            raise ConfigurationError(f"replay: speed is {self.speed}, and must be greater than 0")
+        if not self.speed.is_finite() or not 0 < self.speed <= MAX_SPEED:
+            raise ConfigurationError(
+                f"replay: speed is {self.speed}, and must be greater than 0 and at most {MAX_SPEED:,}"
+            )
         if any(quote.at.tzinfo is None for quote in self.quotes):
             raise ConfigurationError("replay: quote times need a time zone")
         instants = tuple(quote.at for quote in self.quotes)
@@ -114,11 +119,11 @@ class ReplayClock:
         if self._running_since is None:
             return self._anchor_at
         elapsed = (self._monotonic() if monotonic_at is None else monotonic_at) - self._running_since
-        passed = timedelta(seconds=max(0.0, elapsed) * float(self.replay.speed))
-        # Compared as a duration: a long run at high speed would pass the year 9999 otherwise.
-        if passed >= self.replay.ends_at - self._anchor_at:
+        passed_secs = max(0.0, elapsed) * float(self.replay.speed)
+        # Compared as a number: a long run at high speed fits neither a date nor a timedelta.
+        if passed_secs >= (self.replay.ends_at - self._anchor_at).total_seconds():
             return self.replay.ends_at
-        return self._anchor_at + passed
+        return self._anchor_at + timedelta(seconds=passed_secs)
 
     def quote(self, monotonic_at: float | None = None) -> Quote:
         """Return the quote that holds at that reading of the monotonic clock, or now."""

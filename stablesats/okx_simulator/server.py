@@ -122,9 +122,9 @@ class OkxSimulator:
         await runner.setup()
         try:
             await web.TCPSite(runner, self.config.host, self._port).start()
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter for a host that is no name at all, such as a..b
             await runner.cleanup()
-            reason = exc.strerror or str(exc)
+            reason = getattr(exc, "strerror", None) or str(exc)
             raise SimulatorStartError(self.config.host, self._port, reason) from exc
         self._runner = runner
         self._port = runner.addresses[0][1]

@@ -14,7 +14,7 @@ from stablesats.okx import OkxError, Ticker
 _log = structlog.get_logger(__name__)
 
 DEFAULT_STALE_AFTER: Final = timedelta(seconds=20)
-"""Age from which on a price counts as unknown. Source: stablesats-rs, ``unhealthy_msg_interval_price``."""
+"""Age above which a price counts as unknown. Source: stablesats-rs, ``unhealthy_msg_interval_price``."""
 
 
 class PriceUnknownError(StablesatsError):
@@ -58,17 +58,20 @@ class TickerFeed:
         """The newest ticker.
 
         Raises:
-            PriceUnknownError: If there is none yet or it was received longer ago than allowed.
+            PriceUnknownError: If there is none yet, or it was first received longer ago than allowed, or its
+                own time stamp is further from our clock than that.
         """
         if self._newest is None:
             msg = f"no price of {self._instrument} has been received yet"
             raise PriceUnknownError(msg)
         ticker, received_at = self._newest
-        age = self._now() - received_at
+        now = self._now()
+        age = max(now - received_at, abs(now - ticker.at))
         if age > self._stale_after:
             msg = (
                 f"the price of {self._instrument} is {age.total_seconds():.1f} s old,"
-                f" more than {self._stale_after.total_seconds():g} s: not acting on it"
+                f" more than {self._stale_after.total_seconds():g} s, or this machine's clock is off:"
+                " not acting on it"
             )
             raise PriceUnknownError(msg)
         return ticker
@@ -76,16 +79,21 @@ class TickerFeed:
     async def refresh(self) -> Ticker:
         """Ask the exchange once, remember the answer and return it.
 
-        An answer with an older time stamp than the known one does not replace it: the known price stays
-        and ages.
+        Only an answer with a newer time stamp than the known one replaces it. Any other lets the known price
+        age: a ticker that stands still is no news.
 
         Raises:
             OkxError: As the client raises it; the last known price stays and ages.
         """
         ticker = await self._source.ticker(self._instrument)
-        if self._newest is None or ticker.at >= self._newest[0].at:
-            self._newest = (ticker, self._now())
+        now = self._now()
+        if self._newest is None or self._is_newer(ticker, than=self._newest[0], now=now):
+            self._newest = (ticker, now)
         return ticker
+
+    def _is_newer(self, ticker: Ticker, *, than: Ticker, now: datetime) -> bool:
+        # A stamp from the far future must not keep out every price until then.
+        return ticker.at > than.at or than.at - now > self._stale_after
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until *stop*; a failed poll is counted and logged, and the next one comes in its turn."""

@@ -226,6 +226,13 @@ async def test_host_that_is_not_of_this_machine_is_an_error(feed: LedgerFeed) ->
             pass
 
 
+async def test_host_that_is_no_name_is_an_error(feed: LedgerFeed) -> None:
+    """An empty label cannot even be looked up."""
+    with pytest.raises(AddressUnavailableError, match=r"cannot listen on a\.\.b port 0"):
+        async with server_on(feed, host="a..b"):
+            pass
+
+
 async def test_listening_beyond_loopback_is_warned_about(feed: LedgerFeed) -> None:
     """Nothing asks who is calling, so exposing it is said out loud."""
     with capture_logs() as logs:

@@ -5,9 +5,8 @@ from decimal import Decimal
 import pytest
 
 from exporters.snapshot import AccountBalance, BookImbalance, read_figures, read_stream
-from stablesats.ledger.balances import DealerBalances
+from stablesats.ledger.balances import DealerBalances, LedgerDamagedError
 from stablesats.ledger.chart import Account, Currency, NormalSide
-from stablesats.ledger.facade import LedgerDamagedError
 
 
 def test_trades_and_position_read_as_the_dealers_figures(books) -> None:

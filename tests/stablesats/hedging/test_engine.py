@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from medici_py import LiveBalances, MediciError
 from stablesats.errors import ConfigurationError, StablesatsError
@@ -18,7 +19,15 @@ from stablesats.hedging.engine import EngineSettings, HedgingEngine, pause_after
 from stablesats.hedging.hedge_adjustment import DoNothing, HedgeBounds, NegativeLiabilityError, decide_hedge
 from stablesats.hedging.reconcile import Outcome, Reconciler
 from stablesats.ledger import Ledger
-from stablesats.okx import AccountConfig, OkxAuthenticationError, OkxUnavailableError
+from stablesats.okx import (
+    AccountConfig,
+    OkxAuthenticationError,
+    OkxError,
+    OkxProtocolError,
+    OkxRefusedError,
+    OkxUnavailableError,
+    UnknownInstrumentError,
+)
 from stablesats.okx_simulator import BTC_USD_SWAP, DropAfter, DropBefore, OkxSimulator
 
 TEN_THOUSAND_USD = 1_000_000
@@ -216,6 +225,46 @@ class TestStart:
         running = await engines(wait=False)
         await running.end()
 
+    async def test_engine_can_be_stopped_while_the_exchange_does_not_answer(
+        self, engines: Any, simulator: OkxSimulator, client_factory: Any
+    ) -> None:
+        """What was asked at the start is not waited for."""
+        client = await client_factory(simulator, held_clock=False)
+        asked = asyncio.Event()
+
+        async def silence() -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        client.account_config = silence
+        running = await engines(client=client, wait=False)
+        async with asyncio.timeout(30):
+            await asked.wait()
+        await running.end()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OkxProtocolError("not an exchange"),
+            UnknownInstrumentError("none", code="51001", http_status=200, request="GET instruments"),
+            OkxRefusedError("no such page", http_status=404, request="GET account/config"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    async def test_what_waiting_does_not_mend_ends_the_engine_at_the_start(
+        self, engines: Any, simulator: OkxSimulator, client_factory: Any, error: OkxError
+    ) -> None:
+        """A wrong address would be waited for for ever, in silence."""
+        client = await client_factory(simulator, held_clock=False)
+
+        async def refused() -> Any:
+            raise error
+
+        client.account_config = refused
+        running = await engines(client=client)
+        with pytest.raises(type(error)):
+            await running.task
+
 
 class TestEndurance:
     @pytest.mark.parametrize(
@@ -272,6 +321,40 @@ class TestEndurance:
         running = await engines()
         await eventually(lambda: running.engine.outcomes[Outcome.HEDGED] > 0)
         await running.end()
+
+    async def test_stop_ends_the_engine_in_the_middle_of_a_read(
+        self, engines: Any, simulator: OkxSimulator, client_factory: Any
+    ) -> None:
+        """An exchange that does not answer is no reason to stay; a look that was cut off has not failed."""
+        client = await client_factory(simulator, held_clock=False)
+        asked = asyncio.Event()
+
+        async def silence(_inst_id: str) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        client.position = silence
+        running = await engines(client=client)
+        async with asyncio.timeout(30):
+            await asked.wait()
+        await running.end()
+        assert (running.engine.failed_looks, running.engine.outcomes.total()) == (0, 0)
+
+    async def test_stopped_engine_says_how_its_looks_ended(
+        self, engines: Any, ledger: Ledger, eventually: Eventually
+    ) -> None:
+        """One line, every outcome in it, also those that never happened."""
+        await buy_usd(ledger, TEN_THOUSAND_USD)
+        with capture_logs() as logs:
+            running = await engines()
+            await eventually(lambda: running.engine.outcomes[Outcome.HEDGED] > 0)
+            await running.end()
+        [summary] = [line for line in logs if line.get("action") == "engine-summary"]
+        assert summary["failed_looks"] == 0
+        assert {outcome: summary[outcome.value] for outcome in Outcome} == {
+            outcome: running.engine.outcomes[outcome] for outcome in Outcome
+        }
+        assert summary["ordered"] == 1
 
     async def test_engines_killed_at_any_moment_never_double_an_order(
         self, engines: Any, ledger: Ledger, simulator: OkxSimulator, eventually: Eventually

@@ -162,10 +162,13 @@ class TestReservation:
             (RESERVATION_HELD_FOR - MOMENT, False),
             (RESERVATION_HELD_FOR, False),
             (RESERVATION_HELD_FOR + MOMENT, True),
+            (-RESERVATION_HELD_FOR, False),
+            (-RESERVATION_HELD_FOR - MOMENT, True),
+            (-timedelta(days=365), True),
         ],
     )
     def test_reservation_is_held_for_a_while(self, age: timedelta, abandoned: bool) -> None:
-        """Before, at and after the bound."""
+        """Before, at and after the bound; also when a clock that was ahead has written it down."""
         assert reservation_is_abandoned(order(SlotState.RESERVED), now=NOON + age) is abandoned
 
     @pytest.mark.parametrize("state", [state for state in SlotState if state is not SlotState.RESERVED])
@@ -212,10 +215,18 @@ class TestStalePosition:
         assert self.is_stale(position, self.executed(decision, before, filled)) is stale
 
     @pytest.mark.parametrize(
-        ("after", "stale"), [(PATIENCE - MOMENT, True), (PATIENCE, False), (PATIENCE + MOMENT, False)]
+        ("after", "stale"),
+        [
+            (PATIENCE - MOMENT, True),
+            (PATIENCE, False),
+            (PATIENCE + MOMENT, False),
+            (MOMENT - PATIENCE, True),
+            (-PATIENCE, False),
+            (-timedelta(days=365), False),
+        ],
     )
     def test_any_position_is_believed_after_the_patience(self, after: timedelta, stale: bool) -> None:
-        """Before, at and after the bound."""
+        """Before, at and after the bound; also when a clock that was ahead has settled the order."""
         assert self.is_stale("-10", self.executed(Sell(5), "-10", "5"), after) is stale
 
     def test_first_position_ever_is_believed(self) -> None:

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
+from stablesats.hedging import reconcile as reconcile_module
 from stablesats.hedging.hedge_adjustment import NegativeLiabilityError
 from stablesats.hedging.order_lifecycle import EXPIRY_GRACE, RESERVATION_HELD_FOR
 from stablesats.hedging.reconcile import Outcome
@@ -46,6 +48,21 @@ class Wrapped:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+class FailingUnderTheSlot(Wrapped):
+    """A client that fails at the second question for the position, the one that is asked under the slot."""
+
+    def __init__(self, inner: Any, error: Exception) -> None:
+        super().__init__(inner)
+        self._answers: list[Exception | None] = [None, error]
+
+    async def position(self, inst_id: str) -> Position:
+        error = self._answers.pop(0)
+        if error is not None:
+            raise error
+        answer: Position = await self._inner.position(inst_id)
+        return answer
 
 
 class TestHedging:
@@ -438,6 +455,33 @@ class TestSeveralEngines:
         assert await hedge.states() == ["abandoned"]
         assert hedge.sizes_at_exchange == []
 
+    @pytest.mark.parametrize("error", [OkxUnreachableError("away"), NegativeLiabilityError("damaged")])
+    async def test_look_that_fails_while_it_holds_the_slot_gives_it_back(
+        self, hedge: Any, error: Exception
+    ) -> None:
+        """The next look may act at once: time does not have to pass."""
+        await hedge.owe(TEN_THOUSAND_USD)
+
+        with pytest.raises(type(error)):
+            await hedge.reconciler(client=FailingUnderTheSlot(hedge.client, error)).reconcile()
+        assert await hedge.states() == ["abandoned"]
+        assert await hedge.reconciler().reconcile() is Outcome.ORDERED
+
+    async def test_failure_is_told_also_if_the_slot_cannot_be_given_back(self, hedge: Any) -> None:
+        """The reservation lapses by itself; what went wrong first is what is raised."""
+        await hedge.owe(TEN_THOUSAND_USD)
+
+        class Gone(Wrapped):
+            async def release(self, _order: Any) -> Any:
+                raise AutoReconnect("database is away")
+
+        client = FailingUnderTheSlot(hedge.client, OkxUnreachableError("away"))
+        engine = hedge.reconciler(client=client, slots=Gone(hedge.slots))
+        with pytest.raises(OkxUnreachableError):
+            await engine.reconcile()
+        hedge.clock.advance(RESERVATION_HELD_FOR.total_seconds() + 1)
+        await hedge.converge(hedge.reconciler())
+
     async def test_order_settled_by_another_engine_before_its_answer_came_is_left_alone(
         self, hedge: Any
     ) -> None:
@@ -537,6 +581,52 @@ class TestDeath:
         await hedge.converge(hedge.reconciler(client=await client_factory(hedge.simulator)))
         assert await hedge.states() == ["filled"]
         assert hedge.sizes_at_exchange == [Decimal(-98)]
+
+
+class Sending(Wrapped):
+    """A client whose orders leave only when they are let go."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.is_sending, self.may_go = asyncio.Event(), asyncio.Event()
+
+    async def place_market_order(self, *args: Any, **kwargs: Any) -> Any:
+        self.is_sending.set()
+        await self.may_go.wait()
+        return await self._inner.place_market_order(*args, **kwargs)
+
+
+class TestCancellation:
+    async def test_order_being_sent_is_finished_and_written_down_first(self, hedge: Any) -> None:
+        """Whoever stops the engine in between leaves no order with an unknown outcome."""
+        await hedge.owe(TEN_THOUSAND_USD)
+        client = Sending(hedge.client)
+        look = asyncio.create_task(hedge.reconciler(client=client).reconcile())
+        async with asyncio.timeout(30):
+            await client.is_sending.wait()
+            look.cancel()
+            await asyncio.sleep(0)
+            assert not look.done()
+            client.may_go.set()
+            await asyncio.wait([look])
+        assert look.cancelled()
+        assert await hedge.states() == ["accepted"]
+        assert hedge.sizes_at_exchange == [Decimal(-98)]
+
+    async def test_order_that_cannot_be_finished_does_not_hold_the_cancellation_up(
+        self, hedge: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It stays written down as sent, and the next look asks what became of it."""
+        monkeypatch.setattr(reconcile_module, "SEND_FINISHED_WITHIN_SECS", 0.05)
+        await hedge.owe(TEN_THOUSAND_USD)
+        client = Sending(hedge.client)
+        look = asyncio.create_task(hedge.reconciler(client=client).reconcile())
+        async with asyncio.timeout(30):
+            await client.is_sending.wait()
+            look.cancel()
+            await asyncio.wait([look])
+        assert look.cancelled()
+        assert (await hedge.states(), hedge.sizes_at_exchange) == (["sent"], [])
 
 
 async def by_hand(hedge: Any, side: str, contracts: str) -> None:

@@ -1,10 +1,13 @@
 """What the balances mean: who is owed what, and how much of it is hedged."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
 
+from medici_py import Balance
 from stablesats.ledger import Account, Currency, DealerBalances
+from stablesats.ledger.balances import LedgerDamagedError, live_lookup
 
 
 def balances(**known: int) -> DealerBalances:
@@ -59,3 +62,44 @@ def test_every_figure_is_asked_for_in_its_own_currency() -> None:
 def test_exposure_ratio(target: int, position: int, ratio: Decimal | None) -> None:
     """Short over hedge target."""
     assert balances(STABLESATS_LIABILITY=target, OKEX_POSITION=position).exposure_ratio == ratio
+
+
+@dataclass
+class Live:
+    """Live balances of which one slice is known; everything else is zero."""
+
+    known: tuple[str, str, dict[str, str]]
+    amount: Decimal
+
+    def balance(self, book: str, account: str, **dimensions: str) -> Balance:
+        amount = self.amount if (book, account, dimensions) == self.known else Decimal(0)
+        return Balance(amount, 0)
+
+
+SETTLED_USD = {"currency": "USD", "layer": "SETTLED"}
+PENDING_USD = {"currency": "USD", "layer": "PENDING"}
+
+
+def live(dimensions: dict[str, str], amount: str) -> Live:
+    return Live((Account.OKEX_POSITION.book, Account.OKEX_POSITION.code, dimensions), Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "amount", "looked_up"),
+    [(SETTLED_USD, "-500", -500), (SETTLED_USD, "2e3", 2_000), (PENDING_USD, "-500", 0)],
+)
+def test_live_balance_is_the_settled_layer_of_one_currency(
+    dimensions: dict[str, str], amount: str, looked_up: int
+) -> None:
+    """What is pending has not happened yet."""
+    lookup = live_lookup(live(dimensions, amount))
+    assert lookup(Account.OKEX_POSITION, Currency.USD) == looked_up
+    assert lookup(Account.STABLESATS_BTC_WALLET, Currency.BTC) == 0
+
+
+def test_live_balance_with_a_fraction_is_refused() -> None:
+    """Cutting it off would hide that something else wrote to the books."""
+    with pytest.raises(
+        LedgerDamagedError, match=r"OKEX_POSITION holds -0\.5 cent, which is not a whole number"
+    ):
+        live_lookup(live(SETTLED_USD, "-0.5"))(Account.OKEX_POSITION, Currency.USD)

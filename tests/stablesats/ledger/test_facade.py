@@ -12,7 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from medici_py import Book, MediciError, mongo_transaction
 from medici_py.embedded import EmbeddedMongo
 from stablesats.ledger import Account, Currency, Ledger
-from stablesats.ledger.facade import DIMENSIONS, LedgerDamagedError
+from stablesats.ledger.balances import LedgerDamagedError
+from stablesats.ledger.facade import DIMENSIONS
 from stablesats.ledger.templates import AmountError, ReferenceKeyError
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)

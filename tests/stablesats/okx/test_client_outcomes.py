@@ -17,6 +17,7 @@ from stablesats.okx import (
     OkxClient,
     OkxClockSkewError,
     OkxClosedError,
+    OkxCredentials,
     OkxError,
     OkxInvalidRequestError,
     OkxOutcomeUnknownError,
@@ -30,7 +31,9 @@ from stablesats.okx import (
     OrderNotPendingError,
     OrderSide,
     OrderState,
+    ReadRetry,
 )
+from stablesats.okx.clock import MEASURED_FOR
 
 SWAP = "BTC-USD-SWAP"
 TIME = "GET /api/v5/public/time"
@@ -335,6 +338,54 @@ async def test_a_write_refused_for_its_timestamp_is_not_sent_again(
         await place(client, soon)
     assert exchange.times_asked(PLACE) == 1
     assert exchange.times_asked(TIME) == 2
+
+
+@pytest.mark.parametrize("code", ["50036", "50037"])
+async def test_an_order_expired_at_the_exchange_has_the_clock_measured_for_the_next_one(
+    exchange, client: OkxClient, code: str
+) -> None:
+    """Ours was stepped after the first measurement: without a new one, every order would expire."""
+    exchange.rows(PLACE, code=code, msg="Your request has expired", status=400)
+    exchange.rows(PLACE, ACCEPTED)
+    await client.server_time()
+    exchange.clock_ahead = timedelta(seconds=20)
+    with pytest.raises(OrderExpiredError):
+        await place(client, client.exchange_now() + timedelta(seconds=10))
+    assert (exchange.times_asked(PLACE), exchange.times_asked(TIME)) == (1, 2)
+    await place(client, client.exchange_now() + timedelta(seconds=10))
+    assert client.exchange_now() - datetime.now(UTC) > timedelta(seconds=15)
+
+
+async def test_an_order_expired_before_it_was_sent_has_the_clock_measured(
+    exchange, client: OkxClient
+) -> None:
+    """It was our clock that said so."""
+    await client.server_time()
+    with pytest.raises(OrderExpiredError):
+        await place(client, client.exchange_now() - timedelta(seconds=1))
+    assert (exchange.times_asked(PLACE), exchange.times_asked(TIME)) == (0, 2)
+
+
+@pytest.mark.parametrize("measurable", [True, False])
+async def test_the_clock_is_measured_again_after_a_while(
+    exchange, credentials: OkxCredentials, fast_retry: ReadRetry, measurable: bool
+) -> None:
+    """Clocks drift. Where it cannot be measured, the known offset stays in use."""
+    ours = [datetime.now(UTC)]
+    exchange.rows(POSITIONS)
+    async with OkxClient(
+        base_url=exchange.url, credentials=credentials, read_retry=fast_retry, now=lambda: ours[-1]
+    ) as okx:
+        await okx.position(SWAP)
+        await okx.position(SWAP)
+        assert exchange.times_asked(TIME) == 1
+        ours.append(ours[0] + MEASURED_FOR)
+        if not measurable:
+            exchange.text(TIME, "trouble", status=502)
+        assert (await okx.position(SWAP)).is_flat
+        assert exchange.times_asked(TIME) == 2
+        is_close = abs(okx.exchange_now() - datetime.now(UTC)) < MEASURED_FOR / 2
+        assert is_close is measurable
 
 
 async def test_an_order_is_not_sent_before_the_clock_is_known(

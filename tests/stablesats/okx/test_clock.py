@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stablesats.okx.clock import ServerClock, clock_offset
+from stablesats.okx.clock import MEASURED_FOR, ServerClock, clock_offset
 from stablesats.okx.errors import OkxInvalidRequestError
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -37,6 +37,25 @@ def test_clock_is_ours_until_it_is_measured() -> None:
     assert (clock.is_measured, clock.now()) == (False, NOON)
     clock.learn(timedelta(seconds=20))
     assert (clock.is_measured, clock.now()) == (True, NOON + timedelta(seconds=20))
+
+
+@pytest.mark.parametrize(
+    ("passed", "needs_measuring"),
+    [
+        (MEASURED_FOR - timedelta(milliseconds=1), False),
+        (MEASURED_FOR, True),
+        (-MEASURED_FOR, True),  # ours was set back: the offset is not what it was
+        (-timedelta(seconds=1), False),
+    ],
+)
+def test_measurement_is_relied_on_for_a_while(passed: timedelta, needs_measuring: bool) -> None:
+    """Before and at the bound; a clock that was never measured needs it at once."""
+    times = [NOON]
+    clock = ServerClock(lambda: times[-1])
+    assert clock.needs_measuring
+    clock.learn(timedelta(0))
+    times.append(NOON + passed)
+    assert (clock.needs_measuring, clock.is_measured) == (needs_measuring, True)
 
 
 def test_a_clock_without_zone_is_refused() -> None:

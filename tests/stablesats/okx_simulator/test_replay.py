@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stablesats.errors import ConfigurationError
 from stablesats.okx_simulator import PriceReplay, Quote, ReplayClock
+from stablesats.okx_simulator.replay import MAX_SPEED
 
 START = datetime(2017, 9, 4, tzinfo=UTC)
 
@@ -37,6 +38,14 @@ def test_clock_runs_at_its_speed_and_shows_the_last_quote_before_it(
     assert replay_clock.at() == START + timedelta(minutes=minute)
     assert replay_clock.quote().last_usd == price
     assert replay_clock.finished is (elapsed_secs >= 5)
+
+
+def test_clock_at_the_highest_speed_stops_at_the_end(clock: Any) -> None:
+    """Also when what has passed by then fits no timedelta."""
+    replay_clock = ReplayClock(PriceReplay(REPLAY.quotes, speed=MAX_SPEED), monotonic=clock.monotonic)
+    replay_clock.start()
+    clock.seconds += 1e12
+    assert (replay_clock.at(), replay_clock.finished) == (REPLAY.ends_at, True)
 
 
 def test_clock_waits_until_started_and_holds_while_paused(clock: Any) -> None:
@@ -70,6 +79,9 @@ def test_quote_is_never_from_the_future(minute: int) -> None:
         ((quote(2, 1), quote(1, 1)), Decimal(1), "ascend"),
         ((quote(0, 1),), Decimal(0), "speed is 0"),
         ((quote(0, 1),), Decimal("NaN"), "speed is NaN"),
+        ((quote(0, 1),), Decimal("Infinity"), "speed is Infinity"),
+        ((quote(0, 1),), Decimal("1e300"), "at most 1,000,000"),
+        ((quote(0, 1),), MAX_SPEED + 1, "at most 1,000,000"),
         ((Quote(datetime(2017, 1, 1), Decimal(1), Decimal(1), Decimal(1)),), Decimal(1), "time zone"),  # noqa: DTZ001
     ],
 )

@@ -181,6 +181,13 @@ async def test_occupied_port_is_one_typed_line() -> None:
     assert "\n" not in str(failed.value)
 
 
+async def test_host_that_is_no_name_is_one_typed_line() -> None:
+    """An empty label cannot even be looked up."""
+    with pytest.raises(SimulatorStartError, match=r"cannot listen on a\.\.b:0: ") as failed:
+        await OkxSimulator(SimulatorConfig(host="a..b")).start()
+    assert "\n" not in str(failed.value)
+
+
 async def test_serving_ends_with_its_stop_event() -> None:
     """It reports its address once and frees it at the end."""
     stop, addresses = asyncio.Event(), asyncio.Queue[str]()

@@ -89,6 +89,39 @@ async def test_older_answer_does_not_replace_a_newer_price() -> None:
     assert feed.latest() == newer
 
 
+async def test_ticker_that_stands_still_grows_stale() -> None:
+    """The exchange answers, but with the same old price: no news is not a fresh price."""
+    exchange = Exchange([ticker(50_000)])
+    feed = exchange.feed()
+    for _ in range(3):
+        await feed.refresh()
+        exchange.now += timedelta(seconds=10)
+    with pytest.raises(PriceUnknownError, match=r"is 30\.0 s old"):
+        feed.latest()
+
+
+@pytest.mark.parametrize(("off_secs", "is_known"), [(-21, False), (-20, True), (20, True), (21, False)])
+async def test_price_with_a_stamp_far_from_our_clock_is_unknown(off_secs: int, is_known: bool) -> None:
+    """The first answer may be an old one already, and one from the future cannot be aged."""
+    feed = Exchange([ticker(50_000, NOON + timedelta(seconds=off_secs))]).feed()
+    await feed.refresh()
+    if is_known:
+        assert feed.latest().last_usd == 50_000
+    else:
+        with pytest.raises(
+            PriceUnknownError, match=r"is 21\.0 s old, more than 20 s, or this machine's clock"
+        ):
+            feed.latest()
+
+
+async def test_stamp_from_the_far_future_does_not_keep_later_prices_out() -> None:
+    """The next sane answer replaces it."""
+    feed = Exchange([ticker(1, NOON + timedelta(days=365)), ticker(50_000)]).feed()
+    await feed.refresh()
+    await feed.refresh()
+    assert feed.latest() == ticker(50_000)
+
+
 async def test_polling_goes_on_after_failures_and_counts_them() -> None:
     """Until it is stopped."""
     stop = asyncio.Event()
