@@ -394,8 +394,9 @@ if child == 0:
     os._exit(0)
 tell(mongo)
 mongo.stop()
-print(os.path.exists("/proc/%d" % child), flush=True)
+lived = os.path.exists("/proc/%d" % child)
 os.kill(child, signal.SIGKILL)
+print(lived, flush=True)
 """)
         assert owner.process.stdout is not None
         assert owner.process.stdout.readline() == b"True\n"
