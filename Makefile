@@ -9,10 +9,10 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench tools clean
+.PHONY: help demo test differences lint format bench tools clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 .venv/.complete: pyproject.toml constraints.txt scripts/make-venv
 	@PYTHON="$(PYTHON)" scripts/make-venv
@@ -27,6 +27,10 @@ tools: ## what the tests need that pip does not have: promtool, Node's medici
 
 test: .venv/.complete tools ## the whole test suite (ARGS="tests/medici_py -k void" for a part)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+differences: .venv/.complete tools ## run every defect of Node's medici beside ours, then print the table
+	@$(BIN)/python -m pytest -q tests/medici_py/test_side_by_side.py $(ARGS)
+	@cat docs/medici_py/differences.md
 
 lint: .venv/.complete ## format check, lint, strict types
 	@$(BIN)/ruff format --check .
