@@ -29,6 +29,7 @@ posts = st.tuples(
     st.sampled_from(ACCOUNTS),
     st.integers(0, 3),
 )
+bursts = st.tuples(st.just("burst"), st.lists(posts, min_size=2, max_size=5))
 voids = st.tuples(st.just("void"), st.integers(0, 20), st.booleans(), st.just(None))
 
 
@@ -80,6 +81,8 @@ async def apply(book: Book, model: ModelBook, action: Any) -> None:
             for account, amount in debits:
                 model.legs.append(ModelLeg(journal.id, account, amount.copy_negate(), date, False))
                 model.legs.append(ModelLeg(journal.id, credit_account, amount, date, True))
+        case ("burst", together):
+            await asyncio.gather(*(apply(book, model, each) for each in together))
         case ("void", number, use_original_date, _) if model.dates:
             journal_id = list(model.dates)[number % len(model.dates)]
             if not any(leg.signed for leg in model.legs if leg.journal == journal_id):
@@ -119,9 +122,12 @@ def _with_parents(account: str) -> list[str]:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(actions=st.lists(st.one_of(posts, posts, voids), min_size=1, max_size=8))
+@given(actions=st.lists(st.one_of(posts, posts, bursts, voids), min_size=1, max_size=8))
 def test_book_answers_like_a_list_of_legs(mongodb: EmbeddedMongo, actions: list[Any]) -> None:
-    """Balances by account and date, pages, stream, flags and account list agree after every action."""
+    """Balances by account and date, pages, stream, flags and account list agree after every action.
+
+    An action is a post, a burst of concurrent posts, or a void.
+    """
 
     async def run() -> None:
         async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
