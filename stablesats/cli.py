@@ -22,7 +22,8 @@ from stablesats.ledger.report import print_balances
 from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
 from stablesats.logs import LogFormat, configure_logging
 from stablesats.okx import OkxClient, OkxCredentials
-from stablesats.okx_simulator import PriceReplay, SimulatorConfig, load_quotes
+from stablesats.okx_commands import okx_app
+from stablesats.okx_simulator import PriceReplay, SimulatorConfig, read_quotes
 from stablesats.okx_simulator import serve as serve_simulator
 
 # Without its decorated tracebacks: they print local variables, secrets among them.
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 run_app = typer.Typer(no_args_is_help=True, help="Run a service of the dealer until it is stopped.")
 app.add_typer(run_app, name="run")
+app.add_typer(okx_app, name="okx")
 
 S = TypeVar("S")
 
@@ -144,6 +146,13 @@ def engine(
 def okx_simulator(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes any free one.")] = 3330,
+    tls_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Another port, for HTTPS and WSS; 0 as above.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the certificate that clients of the TLS port must trust."),
+    ] = None,
     api_key: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_API_KEY")] = "sim-key",
     secret: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_SECRET")] = "sim-secret",  # noqa: S107
     passphrase: Annotated[str, typer.Option(envvar="OKX_SIMULATOR_PASSPHRASE")] = "sim-pass",  # noqa: S107
@@ -161,19 +170,34 @@ def okx_simulator(
     paused: Annotated[
         bool, typer.Option("--paused", help="Hold the replay until POST /admin/replay starts it.")
     ] = False,
+    fill_delay_ms: Annotated[int, typer.Option(min=0, help="How long an order is on its way.")] = 0,
+    transfer_ms: Annotated[int, typer.Option(min=0, help="How long a transfer is pending.")] = 0,
+    block_ms: Annotated[int, typer.Option(min=0, help="Time between blocks; 0 confirms at once.")] = 0,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Start from this state if it exists; save it at the end."),
+    ] = None,
+    rate_limits: Annotated[
+        bool, typer.Option("--rate-limits/--no-rate-limits", help="Enforce OKX's limits.")
+    ] = True,
     log_format: Logs = LogFormat.CONSOLE,
 ) -> None:
-    """Run a simulated OKX that real OKX clients can talk to."""
+    """Run a simulated OKX that real OKX clients can talk to, over REST and WebSocket.
+
+    Prints its address once it answers, and the TLS one if there is. POST /admin/... sets prices, time and
+    faults meanwhile; docs/okx-simulator.md says how.
+    """
     configure_logging(log_format)
 
     def settings() -> SimulatorConfig:
         history = None
         if replay is not None:
-            quotes = load_quotes(replay, _utc(replay_from), _utc(replay_until))
+            quotes = read_quotes(replay, _utc(replay_from), _utc(replay_until))
             history = PriceReplay(quotes, _decimal("--replay-speed", replay_speed))
         return SimulatorConfig(
             host=host,
             port=port,
+            tls_port=tls_port,
             api_key=api_key,
             secret=secret,
             passphrase=passphrase,
@@ -184,10 +208,20 @@ def okx_simulator(
             seed=seed,
             replay=history,
             replay_autostart=not paused,
+            rate_limits=rate_limits,
+            fill_delay_ms=fill_delay_ms,
+            transfer_ms=transfer_ms,
+            block_ms=block_ms,
         )
 
     async def service(simulated: SimulatorConfig, stop: asyncio.Event) -> None:
-        await serve_simulator(simulated, stop=stop, on_ready=lambda url: typer.echo(f"okx-simulator: {url}"))
+        await serve_simulator(
+            simulated,
+            stop=stop,
+            on_ready=lambda url: typer.echo(f"okx-simulator: {url}"),
+            state_path=state,
+            certificate_path=tls_certificate,
+        )
 
     _run(settings, service)
 

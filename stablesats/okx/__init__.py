@@ -1,13 +1,20 @@
-"""OKX's REST API v5 for the hedge: an inverse perpetual swap in cross margin and net position mode.
+"""OKX's API v5 for the hedge: an inverse perpetual swap in cross margin and net position mode.
 
-`OkxClient` is the door; `stablesats.okx.errors` says what a failure means for the order that was sent.
+`OkxClient` is the door to its REST side, `stablesats.okx.streams` the one to its WebSockets;
+`stablesats.okx.errors` says what a failure means for the order that was sent.
 """
 
+from stablesats.okx.account_messages import Bill, MaxOrderSize, MaxWithdrawal, TradeFees
+from stablesats.okx.answers import BatchOutcome
 from stablesats.okx.client import OKX_BASE_URL, OkxClient
 from stablesats.okx.credentials import OkxCredentials
 from stablesats.okx.errors import (
     DuplicateClientOrderIdError,
+    DuplicateTransferIdError,
+    FundingSettlementError,
+    InsufficientFundsError,
     InsufficientMarginError,
+    LeverageError,
     OkxAuthenticationError,
     OkxClockSkewError,
     OkxClosedError,
@@ -24,27 +31,68 @@ from stablesats.okx.errors import (
     OrderNotPendingError,
     OrderSizeError,
     PositionNotFoundError,
+    TransferAmountError,
+    TransferNotFoundError,
     UnknownInstrumentError,
+    WithdrawalAddressError,
 )
+from stablesats.okx.funding_messages import (
+    AccountKind,
+    CurrencyChain,
+    Deposit,
+    DepositAddress,
+    FundingBalance,
+    TransferAck,
+    TransferStatus,
+    Withdrawal,
+    WithdrawalAck,
+)
+from stablesats.okx.funding_states import DepositState, MovementPhase, TransferState, WithdrawalState
+from stablesats.okx.market_messages import BookLevel, FundingRate, Maintenance, MarkPrice, OrderBook
 from stablesats.okx.messages import (
     AccountConfig,
+    Fill,
     Instrument,
     Order,
     OrderAck,
     OrderSide,
     OrderState,
+    OrderType,
     Position,
     Ticker,
     TradingBalance,
 )
+from stablesats.okx.new_order import NewOrder
+from stablesats.okx.page import Page
 from stablesats.okx.retry import ReadRetry
 
 __all__ = [
     "OKX_BASE_URL",
     "AccountConfig",
+    "AccountKind",
+    "BatchOutcome",
+    "Bill",
+    "BookLevel",
+    "CurrencyChain",
+    "Deposit",
+    "DepositAddress",
+    "DepositState",
     "DuplicateClientOrderIdError",
+    "DuplicateTransferIdError",
+    "Fill",
+    "FundingBalance",
+    "FundingRate",
+    "FundingSettlementError",
     "Instrument",
+    "InsufficientFundsError",
     "InsufficientMarginError",
+    "LeverageError",
+    "Maintenance",
+    "MarkPrice",
+    "MaxOrderSize",
+    "MaxWithdrawal",
+    "MovementPhase",
+    "NewOrder",
     "OkxAuthenticationError",
     "OkxClient",
     "OkxClockSkewError",
@@ -60,16 +108,29 @@ __all__ = [
     "OkxUnreachableError",
     "Order",
     "OrderAck",
+    "OrderBook",
     "OrderExpiredError",
     "OrderNotFoundError",
     "OrderNotPendingError",
     "OrderSide",
     "OrderSizeError",
     "OrderState",
+    "OrderType",
+    "Page",
     "Position",
     "PositionNotFoundError",
     "ReadRetry",
     "Ticker",
+    "TradeFees",
     "TradingBalance",
+    "TransferAck",
+    "TransferAmountError",
+    "TransferNotFoundError",
+    "TransferState",
+    "TransferStatus",
     "UnknownInstrumentError",
+    "Withdrawal",
+    "WithdrawalAck",
+    "WithdrawalAddressError",
+    "WithdrawalState",
 ]

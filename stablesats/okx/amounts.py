@@ -12,6 +12,8 @@ from stablesats.okx.errors import OkxInvalidRequestError
 # A number of the exchange has far fewer digits; the bound keeps a broken answer from costing memory.
 MAX_AMOUNT_CHARACTERS = 64
 
+BTC_PLACES = 8
+
 # OKX documents plain notation only. A short exponent is read all the same: its value is exact, and a JSON
 # number such as 1E-8 arrives here as one.
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?", re.ASCII)
@@ -80,4 +82,38 @@ def order_size_text(size_contracts: Decimal | int) -> str:
         raise OkxInvalidRequestError(
             f"an order size is above zero contracts, found {text}; the side carries the sign"
         )
+    return text
+
+
+def btc_text(amount_btc: Decimal) -> str:
+    """Write an amount of bitcoin to be moved: above zero, whole satoshis, plain notation.
+
+    Raises:
+        OkxInvalidRequestError: If it is anything else; nothing is rounded.
+    """
+    if not isinstance(amount_btc, Decimal):
+        raise OkxInvalidRequestError(
+            f"an amount of bitcoin is a Decimal in BTC, found {type(amount_btc).__name__}; "
+            "Decimal(sats).scaleb(-8) makes one of satoshis"
+        )
+    text = plain_text(amount_btc)
+    _, _, places = text.partition(".")
+    if Decimal(text) <= 0 or len(places) > BTC_PLACES:
+        raise OkxInvalidRequestError(
+            f"an amount to be moved is above zero with at most {BTC_PLACES} places, found {text} BTC"
+        )
+    return text
+
+
+def positive_text(number: Decimal | int, what: str) -> str:
+    """Write *number* in plain notation; *what* it is stands in the error.
+
+    Raises:
+        OkxInvalidRequestError: If it is not a finite number above zero; a `bool` or `float` is refused too.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, Decimal)):
+        raise OkxInvalidRequestError(f"{what} is an int or a Decimal, found {type(number).__name__}")
+    text = plain_text(number)
+    if Decimal(text) <= 0:
+        raise OkxInvalidRequestError(f"{what} is above zero, found {text}")
     return text

@@ -6,9 +6,20 @@ where OKX documents that it leaves the row out (no bitcoin, no position).
 """
 
 from decimal import Decimal
+from typing import TypeAlias, TypeVar
 
-from stablesats.okx.calls import CROSS_MARGIN, Call
+from stablesats.okx.account_messages import MaxOrderSize, MaxWithdrawal, TradeFees
+from stablesats.okx.call import Call
+from stablesats.okx.calls import CROSS_MARGIN
 from stablesats.okx.envelope import Row, not_understood, read_row
+from stablesats.okx.errors import (
+    OkxOutcomeUnknownError,
+    OkxRefusedError,
+    may_have_been_executed,
+    refusal,
+)
+from stablesats.okx.fields import Message, parse_instant
+from stablesats.okx.market_messages import FundingRate, MarkPrice, OrderBook, read_levels
 from stablesats.okx.messages import (
     AccountConfig,
     CloseAck,
@@ -24,6 +35,16 @@ from stablesats.okx.messages import (
 
 NET = "net"
 
+BatchOutcome: TypeAlias = OrderAck | OkxRefusedError | OkxOutcomeUnknownError
+"""What became of one order of a batch: accepted, certainly not executed, or unknown."""
+
+M = TypeVar("M", bound=Message)
+
+
+def every_row(model: type[M], rows: list[Row], call: Call) -> list[M]:
+    """Return all rows as values, in OKX's order; one that is malformed is an error, never left out."""
+    return [read_row(model, row, call) for row in rows]
+
 
 def server_time_of(rows: list[Row], call: Call) -> ServerTime:
     """Return OKX's clock."""
@@ -38,6 +59,48 @@ def instrument_of(rows: list[Row], call: Call) -> Instrument:
 def ticker_of(rows: list[Row], call: Call) -> Ticker:
     """Return the ticker of the instrument that was asked for."""
     return read_row(Ticker, _about_instrument(rows, call), call)
+
+
+def order_book_of(rows: list[Row], call: Call) -> OrderBook:
+    """Return the book; OKX does not repeat the instrument in it."""
+    row = _only(rows, call, "book")
+    sequence = row.get("seqId")
+    try:
+        return OrderBook(
+            inst_id=call.inst_id,
+            bids=read_levels(row.get("bids")),
+            asks=read_levels(row.get("asks")),
+            at=parse_instant(row.get("ts")),
+            sequence=sequence if isinstance(sequence, int) else None,
+        )
+    except ValueError as exc:
+        not_understood(call, f"malformed book: {exc}", cause=exc)
+
+
+def mark_price_of(rows: list[Row], call: Call) -> MarkPrice:
+    """Return the mark price of the instrument that was asked for."""
+    return read_row(MarkPrice, _about_instrument(rows, call), call)
+
+
+def funding_rate_of(rows: list[Row], call: Call) -> FundingRate:
+    """Return the funding rate of the instrument that was asked for."""
+    return read_row(FundingRate, _about_instrument(rows, call), call)
+
+
+def trade_fees_of(rows: list[Row], call: Call) -> TradeFees:
+    """Return the account's fee rates."""
+    return read_row(TradeFees, _only(rows, call, "row"), call)
+
+
+def max_order_size_of(rows: list[Row], call: Call) -> MaxOrderSize:
+    """Return the largest orders on the instrument that was asked for."""
+    return read_row(MaxOrderSize, _about_instrument(rows, call), call)
+
+
+def max_withdrawal_of(rows: list[Row], call: Call, currency: str) -> MaxWithdrawal:
+    """Return how much of *currency* can leave the trading account."""
+    matching = [row for row in rows if row.get("ccy") == currency]
+    return read_row(MaxWithdrawal, _only(matching, call, f"row for {currency}"), call)
 
 
 def account_config_of(rows: list[Row], call: Call) -> AccountConfig:
@@ -100,12 +163,49 @@ def order_of(rows: list[Row], call: Call) -> Order:
     return order
 
 
+def order_by_id_of(rows: list[Row], call: Call, order_id: str) -> Order:
+    """Return the order under OKX's id that was asked for."""
+    order = read_row(Order, _about_instrument(rows, call), call)
+    if order.order_id != order_id:
+        not_understood(call, f"asked for order {order_id}, found {order.order_id}")
+    return order
+
+
 def order_ack_of(rows: list[Row], call: Call) -> OrderAck:
     """Return OKX's acceptance of the order, or of its cancellation."""
     ack = read_row(OrderAck, _only(rows, call, "item"), call)
     if ack.client_order_id != call.client_order_id:
         not_understood(call, f"sent order {call.client_order_id}, but {ack.client_order_id} was accepted")
     return ack
+
+
+def batch_outcomes_of(rows: list[Row], call: Call) -> dict[str, BatchOutcome]:
+    """Return what became of each order of a batch, by client order id, in the order sent.
+
+    Raises:
+        OkxOutcomeUnknownError: The items do not match the orders: nothing is known of any of them.
+    """
+    items = {str(row.get("clOrdId", "")): row for row in rows}
+    sent = call.client_order_id.split(",")
+    if len(rows) != len(sent) or items.keys() != set(sent):
+        not_understood(call, f"sent orders {call.client_order_id}, but {','.join(items)} were answered")
+    return {client_order_id: _batch_outcome(items[client_order_id], call) for client_order_id in sent}
+
+
+def _batch_outcome(row: Row, call: Call) -> BatchOutcome:
+    code, message = str(row.get("sCode", "")), str(row.get("sMsg", ""))
+    request, client_order_id = str(call.endpoint), str(row["clOrdId"])
+    if code == "0" and row.get("ordId"):
+        return read_row(OrderAck, row, call)
+    if code == "0" or may_have_been_executed(code):
+        reason = f"code {code}: {message or 'accepted without an order id'}"
+        return OkxOutcomeUnknownError(reason, request=request, client_order_id=client_order_id, code=code)
+    return refusal(code=code, message=message, http_status=200, request=request)
+
+
+def setting_accepted(rows: list[Row], call: Call) -> None:
+    """Check that OKX says what it has set."""
+    _only(rows, call, "row")
 
 
 def close_accepted(rows: list[Row], call: Call) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from stablesats.okx.calls import Call
+from stablesats.okx.call import Call
 from stablesats.okx.endpoints import Endpoint
 from stablesats.okx.errors import (
     AMBIGUOUS_CODES,
@@ -52,7 +52,7 @@ class _Envelope:
 
 
 def rows_of(answer: Answer, call: Call) -> list[Row]:
-    """Return the rows of an accepted request.
+    """Return the rows of an accepted request; of a batch, every item with its own verdict.
 
     Raises:
         OkxRefusedError: Or the leaf for its code: refused, certainly not executed. For a read this includes
@@ -67,6 +67,8 @@ def rows_of(answer: Answer, call: Call) -> list[Row]:
     code, message = _verdict(envelope, call.endpoint)
     if answer.status >= 500 or _is_ambiguous(code, call.endpoint):
         _reject_ambiguous(answer, call, code=code, message=message)
+    if call.endpoint.batched and answer.status == 200 and _has_verdicts(envelope):
+        return _items(envelope.data)
     if code in _SEE_THE_ITEMS and call.endpoint.write:
         not_understood(
             call, f"code {code} came without a verdict on the item", code=code, http_status=answer.status
@@ -124,7 +126,12 @@ def _refuse_constant(name: str) -> NoReturn:
 def _verdict(envelope: _Envelope, endpoint: Endpoint) -> tuple[str, str]:
     """Return code and message, of the item where the endpoint judges item by item."""
     judged_by_item = endpoint.itemised and (envelope.code == "0" or envelope.code in _SEE_THE_ITEMS)
-    if judged_by_item and isinstance(envelope.data, list) and len(envelope.data) == 1:
+    if (
+        judged_by_item
+        and not endpoint.batched
+        and isinstance(envelope.data, list)
+        and len(envelope.data) == 1
+    ):
         item = envelope.data[0]
         code = _item_code(item)
         if code not in ("", "0"):
@@ -134,6 +141,15 @@ def _verdict(envelope: _Envelope, endpoint: Endpoint) -> tuple[str, str]:
 
 def _is_ambiguous(code: str, endpoint: Endpoint) -> bool:
     return may_have_been_executed(code) if endpoint.write else code in AMBIGUOUS_CODES
+
+
+def _has_verdicts(envelope: _Envelope) -> bool:
+    judged_by_item = envelope.code == "0" or envelope.code in _SEE_THE_ITEMS
+    return judged_by_item and bool(_items(envelope.data)) and all(map(_item_code, _items(envelope.data)))
+
+
+def _items(data: object) -> list[Row]:
+    return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else []
 
 
 def _item_code(item: object) -> str:
@@ -170,6 +186,7 @@ def _outcome_unknown(call: Call, reason: str, *, code: str, http_status: int | N
         reason,
         request=str(call.endpoint),
         client_order_id=call.client_order_id,
+        client_transfer_id=call.client_transfer_id,
         code=code,
         http_status=http_status,
     )

@@ -97,6 +97,44 @@ class UnknownInstrumentError(OkxRefusedError):
     """OKX lists no such instrument."""
 
 
+class FundingSettlementError(OkxRefusedError):
+    """OKX is charging funding fees at this moment and takes no such request meanwhile."""
+
+    way_out = "try again in a minute"
+
+
+class LeverageError(OkxRefusedError):
+    """The leverage is outside its bounds, or the equity does not carry it."""
+
+
+class TransferNotFoundError(OkxRefusedError):
+    """OKX knows no such transfer or withdrawal; right after sending one it may say so all the same."""
+
+    way_out = "ask again before taking it for one that never arrived"
+
+
+class TransferAmountError(OkxRefusedError):
+    """The amount is not above zero, below the minimum or above the maximum."""
+
+    way_out = "compare it with the bounds in the currency's row"
+
+
+class InsufficientFundsError(OkxRefusedError):
+    """The account that should pay holds too little that is free."""
+
+
+class WithdrawalAddressError(OkxRefusedError):
+    """OKX does not pay to this address: malformed, of another chain, or not on its verified list."""
+
+    way_out = "verify the address on OKX's withdrawal page"
+
+
+class DuplicateTransferIdError(OkxRefusedError):
+    """An earlier withdrawal carries this client id already."""
+
+    way_out = "query it by that id; a new one needs a new id"
+
+
 class OkxRateLimitedError(OkxRefusedError):
     """Too many requests: the request was turned away at the door."""
 
@@ -145,11 +183,12 @@ class OkxClosedError(OkxError):
 class OkxOutcomeUnknownError(OkxError):
     """A write was sent, or may have been, and there is no telling whether OKX executed it.
 
-    Query the order by its client id; never send the same order again.
+    Query the order or the transfer by its client id; never send the same one again.
 
     Attributes:
         request: Method and path.
-        client_order_id: The id to ask for.
+        client_order_id: The id to ask for, if it was about an order; those of a batch with commas between.
+        client_transfer_id: The id to ask for, if it was about a transfer or a withdrawal.
         reason: What happened instead of an answer.
         code: OKX's code if there was one, else ``""``.
         http_status: Status of the answer if there was one.
@@ -160,18 +199,30 @@ class OkxOutcomeUnknownError(OkxError):
         reason: str,
         *,
         request: str,
-        client_order_id: str,
+        client_order_id: str = "",
+        client_transfer_id: str = "",
         code: str = "",
         http_status: int | None = None,
     ) -> None:
         self.request = request
         self.client_order_id = client_order_id
+        self.client_transfer_id = client_transfer_id
         self.reason = reason[:MAX_QUOTED_CHARACTERS]
         self.code = code
         self.http_status = http_status
-        super().__init__(
-            f"no telling whether OKX executed {request} (client order id {client_order_id}): {self.reason}; "
-            "query the order by its client id before anything else, and never send it again"
+        about, way_out = self._about_and_way_out()
+        super().__init__(f"no telling whether OKX executed {request}{about}: {self.reason}; {way_out}")
+
+    def _about_and_way_out(self) -> tuple[str, str]:
+        if self.client_order_id:
+            kind, client_id = "order", self.client_order_id
+        elif self.client_transfer_id:
+            kind, client_id = "transfer", self.client_transfer_id
+        else:
+            return "", "read back what it would have changed before anything else"
+        return (
+            f" (client {kind} id {client_id})",
+            f"query the {kind} by its client id before anything else, and never send it again",
         )
 
 
@@ -207,12 +258,31 @@ REFUSALS: dict[str, type[OkxRefusedError]] = {
     "51115": OkxRefusedError,  # answered with status 429, but it is about open orders, not about the rate
     "51400": OrderNotPendingError,
     "51603": OrderNotFoundError,
+    "51030": FundingSettlementError,
+    "58111": FundingSettlementError,
+    "59102": LeverageError,
+    "59105": LeverageError,
+    "59109": LeverageError,
+    "58114": TransferAmountError,
+    "58205": TransferAmountError,
+    "58206": TransferAmountError,
+    "58116": InsufficientFundsError,
+    "58350": InsufficientFundsError,
+    "58207": WithdrawalAddressError,
+    "58222": WithdrawalAddressError,
+    "58215": TransferNotFoundError,
+    "58404": DuplicateTransferIdError,
 }
+
+# A transfer that is asked for under an id that OKX does not know. The same code refuses a malformed transfer,
+# so it is no `TransferNotFoundError` by itself.
+UNKNOWN_TRANSFER_CODE = "58129"
 
 # Codes after which a write may have been executed, and a read may be asked again: the exchange gave up, was
 # busy or timed out at a stage that it does not name. 50001 and 50013 promise "try again later", not "nothing
-# was done", and treating a certain refusal as unknown costs one query, the reverse a double trade.
-AMBIGUOUS_CODES = frozenset({"50001", "50004", "50013", "50026", "51054", "51149"})
+# was done", and treating a certain refusal as unknown costs one query, the reverse a double trade. 58124 says
+# that a transfer is being processed, and it may well be this one.
+AMBIGUOUS_CODES = frozenset({"50001", "50004", "50013", "50026", "51054", "51149", "58124"})
 
 
 def may_have_been_executed(code: str) -> bool:

@@ -49,13 +49,18 @@ class RequestLimiter:
     def __init__(self) -> None:
         self._doors: dict[tuple[str, str], _Door] = {}
 
-    async def wait(self, allowance: Allowance, priority: Priority, *, inst_id: str = "") -> None:
-        """Return when one more request is allowed. A cancelled wait takes no part of the allowance."""
+    async def wait(
+        self, allowance: Allowance, priority: Priority, *, inst_id: str = "", cost: int = 1
+    ) -> None:
+        """Return when one more request is allowed, or one that counts as *cost* of them.
+
+        A cancelled wait takes no part of the allowance.
+        """
         key = (allowance.name, inst_id if allowance.per_instrument else "")
         door = self._doors.get(key)
         if door is None:
             door = self._doors[key] = _Door(pace_of(allowance))
-        await door.pass_through(priority)
+        await door.pass_through(priority, cost)
 
 
 class _Door:
@@ -67,10 +72,10 @@ class _Door:
         self._arrivals = itertools.count()
         self._occupied = False
 
-    async def pass_through(self, priority: Priority) -> None:
+    async def pass_through(self, priority: Priority, cost: int) -> None:
         await self._my_turn(priority)
         try:
-            await self._limiter.acquire()
+            await self._limiter.acquire(cost)
         finally:
             self._admit_next()
 

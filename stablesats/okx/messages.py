@@ -9,56 +9,29 @@ Prices are USD per bitcoin, sizes are contracts (short is negative), amounts of 
 Source: OKX API v5; ``clOrdId``-style names of the venue are the validation aliases.
 """
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Self, assert_never
+from typing import Self, assert_never
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from stablesats.okx.amounts import parse_amount
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECONDS = re.compile(r"[0-9]{1,14}", re.ASCII)
-
-
-def _required_amount(value: object) -> Decimal:
-    amount = parse_amount(value)
-    if amount is None:
-        raise ValueError("expected a number, found an empty field")
-    return amount
-
-
-def _optional_price(value: object) -> Decimal | None:
-    # A price that is not above zero stands for "none" and must never be computed with.
-    price = parse_amount(value)
-    return price if price is not None and price > 0 else None
-
-
-def _text(value: object) -> object:
-    return "" if value is None else value
-
-
-def _instant(value: object) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    text = str(value)
-    if isinstance(value, bool) or not _MILLISECONDS.fullmatch(text):
-        raise ValueError(f"expected milliseconds since 1970, found {text[:32]!r}")
-    return _EPOCH + timedelta(milliseconds=int(text))
-
-
-Amount = Annotated[Decimal, BeforeValidator(_required_amount)]
-PositiveAmount = Annotated[Amount, Field(gt=0)]
-UnsignedAmount = Annotated[Amount, Field(ge=0)]
-OptionalAmount = Annotated[Decimal | None, BeforeValidator(parse_amount)]
-OptionalPrice = Annotated[Decimal | None, BeforeValidator(_optional_price)]
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-NonEmpty = Annotated[str, Field(min_length=1)]
-Text = Annotated[str, BeforeValidator(_text)]
+from stablesats.okx.fields import (
+    Amount,
+    Flag,
+    Instant,
+    Message,
+    NonEmpty,
+    OptionalAmount,
+    OptionalInstant,
+    OptionalPrice,
+    PositiveAmount,
+    Text,
+    UnsignedAmount,
+)
 
 
 class OrderSide(StrEnum):
@@ -66,6 +39,22 @@ class OrderSide(StrEnum):
 
     BUY = "buy"
     SELL = "sell"
+
+
+class OrderType(StrEnum):
+    """How an order is executed."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    POST_ONLY = "post_only"
+    FILL_OR_KILL = "fok"
+    IMMEDIATE_OR_CANCEL = "ioc"
+    OPTIMAL_LIMIT = "optimal_limit_ioc"
+
+    @property
+    def has_limit_price(self) -> bool:
+        """Whether such an order names a price."""
+        return self not in (OrderType.MARKET, OrderType.OPTIMAL_LIMIT)
 
 
 class OrderState(StrEnum):
@@ -94,19 +83,13 @@ class OrderState(StrEnum):
                 assert_never(self)
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True, coerce_numbers_to_str=True
-    )
-
-
-class ServerTime(_Message):
+class ServerTime(Message):
     """OKX's clock."""
 
     at: Instant = Field(validation_alias="ts")
 
 
-class Instrument(_Message):
+class Instrument(Message):
     """The trading rules of an inverse contract: face value in USD, margin and profit in bitcoin.
 
     Attributes:
@@ -144,7 +127,7 @@ class Instrument(_Message):
         return self.state == "live"
 
 
-class Ticker(_Message):
+class Ticker(Message):
     """The last trade and the top of the book, USD per bitcoin; None where OKX has no price."""
 
     inst_id: NonEmpty = Field(validation_alias="instId")
@@ -154,18 +137,20 @@ class Ticker(_Message):
     at: Instant = Field(validation_alias="ts")
 
 
-class AccountConfig(_Message):
+class AccountConfig(Message):
     """How the account is set up, in OKX's own words.
 
     Attributes:
         account_level: ``1`` spot, ``2`` futures mode, ``3`` multi-currency, ``4`` portfolio margin.
         position_mode: ``net_mode`` or ``long_short_mode``.
         uid: The account's number at OKX.
+        permissions: What the key may do, such as ``read_only,trade``.
     """
 
     account_level: NonEmpty = Field(validation_alias="acctLv")
     position_mode: NonEmpty = Field(validation_alias="posMode")
     uid: Text = ""
+    permissions: Text = Field(default="", validation_alias="perm")
 
     @property
     def is_futures_mode(self) -> bool:
@@ -178,14 +163,14 @@ class AccountConfig(_Message):
         return self.position_mode == "net_mode"
 
 
-class Leverage(_Message):
+class Leverage(Message):
     """The leverage set for cross margin on an instrument; ``posSide`` tells the position mode."""
 
     leverage: PositiveAmount = Field(validation_alias="lever")
     position_side: Text = Field(default="net", validation_alias="posSide")
 
 
-class TradingBalance(_Message):
+class TradingBalance(Message):
     """Bitcoin in the trading account.
 
     Attributes:
@@ -209,7 +194,7 @@ class TradingBalance(_Message):
         return cls(cash_btc=zero, equity_btc=zero, available_equity_btc=zero, unrealized_pnl_btc=zero)
 
 
-class Position(_Message):
+class Position(Message):
     """The cross-margin net position on one instrument; flat is a size of zero.
 
     Attributes:
@@ -220,6 +205,8 @@ class Position(_Message):
         unrealized_pnl_btc: At the mark price.
         margin_ratio: A multiple (3 is 300 %).
         liquidation_price_usd: None if it cannot be liquidated.
+        leverage: As set for the position.
+        updated_at: When OKX changed it last; None if it does not say.
     """
 
     inst_id: NonEmpty = Field(validation_alias="instId")
@@ -231,6 +218,8 @@ class Position(_Message):
     unrealized_pnl_btc: OptionalAmount = Field(default=None, validation_alias="upl")
     margin_ratio: OptionalAmount = Field(default=None, validation_alias="mgnRatio")
     liquidation_price_usd: OptionalPrice = Field(default=None, validation_alias="liqPx")
+    leverage: OptionalAmount = Field(default=None, validation_alias="lever")
+    updated_at: OptionalInstant = Field(default=None, validation_alias="uTime")
 
     @classmethod
     def flat(cls, inst_id: str) -> Self:
@@ -258,26 +247,29 @@ class Position(_Message):
         return cents.numerator
 
 
-class OrderAck(_Message):
+class OrderAck(Message):
     """OKX has accepted an order, or a request to cancel one; neither says that anything was filled."""
 
     order_id: NonEmpty = Field(validation_alias="ordId")
     client_order_id: NonEmpty = Field(validation_alias="clOrdId")
 
 
-class CloseAck(_Message):
+class CloseAck(Message):
     """OKX has accepted to close a position; it names no order id, so ask by the client order id."""
 
     inst_id: NonEmpty = Field(validation_alias="instId")
 
 
-class Order(_Message):
+class Order(Message):
     """An order as OKX reports it. Never assume that *size_contracts* was filled: book *filled_contracts*.
 
     Attributes:
         order_id: OKX's id, digits beyond 2**53, so text.
         average_price_usd: Mean price of the fills; None while nothing is filled.
         fee_btc: Fee so far; negative was charged, positive is a rebate.
+        order_type: ``market``, ``limit`` ... in OKX's own words.
+        limit_price_usd: None for a market order.
+        category: ``normal``, or what else made the order, such as ``full_liquidation``.
     """
 
     inst_id: NonEmpty = Field(validation_alias="instId")
@@ -291,6 +283,27 @@ class Order(_Message):
     fee_btc: Amount = Field(validation_alias="fee")
     created_at: Instant = Field(validation_alias="cTime")
     updated_at: Instant = Field(validation_alias="uTime")
+    order_type: Text = Field(default="", validation_alias="ordType")
+    limit_price_usd: OptionalPrice = Field(default=None, validation_alias="px")
+    reduce_only: Flag = Field(default=False, validation_alias="reduceOnly")
+    category: Text = ""
+
+    def supersedes(self, other: Self) -> bool:
+        """Return whether this is a newer look at the same order than *other*.
+
+        More filled is newer, then final over not final, then the later time: pushes may arrive in the wrong
+        order, and a look that is older must not undo what is known.
+
+        Raises:
+            ValueError: If they are two orders.
+        """
+        if self.order_id != other.order_id:
+            raise ValueError(f"order {self.order_id} is not order {other.order_id}")
+
+        def progress(order: Order) -> tuple[Decimal, bool, datetime]:
+            return order.filled_contracts, order.state.is_final, order.updated_at
+
+        return progress(self) > progress(other)
 
     @model_validator(mode="before")
     @classmethod
@@ -303,3 +316,40 @@ class Order(_Message):
         if not nothing_filled and row.get("feeCcy") not in ("BTC", "", None):
             raise ValueError(f"expected a fee in BTC, found {row.get('feeCcy')!r}")
         return row
+
+
+class Fill(Message):
+    """One trade of an order.
+
+    Attributes:
+        trade_id: OKX's id of the trade; fills of one order at one instant differ in it.
+        bill_id: Key for paging: newer fills have larger ones.
+        fee_btc: Negative was charged, positive is a rebate.
+        profit_btc: Realised by closing, without the fee; None if OKX does not say.
+        execution: ``T`` taker, ``M`` maker.
+    """
+
+    inst_id: NonEmpty = Field(validation_alias="instId")
+    order_id: NonEmpty = Field(validation_alias="ordId")
+    client_order_id: Text = Field(default="", validation_alias="clOrdId")
+    trade_id: NonEmpty = Field(validation_alias="tradeId")
+    bill_id: Text = Field(default="", validation_alias="billId")
+    side: OrderSide
+    size_contracts: PositiveAmount = Field(validation_alias="fillSz")
+    price_usd: PositiveAmount = Field(validation_alias="fillPx")
+    fee_btc: Amount = Field(validation_alias="fee")
+    profit_btc: OptionalAmount = Field(default=None, validation_alias="fillPnl")
+    execution: Text = Field(default="", validation_alias="execType")
+    at: Instant = Field(validation_alias="ts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fee_is_in_btc(cls, row: object) -> object:
+        if isinstance(row, Mapping) and row.get("feeCcy") not in ("BTC", "", None):
+            raise ValueError(f"expected a fee in BTC, found {row.get('feeCcy')!r}")
+        return row
+
+    @property
+    def is_maker(self) -> bool:
+        """Whether the order was resting when it was filled."""
+        return self.execution == "M"

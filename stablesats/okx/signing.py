@@ -50,3 +50,21 @@ def signed_headers(
         "OK-ACCESS-TIMESTAMP": timestamp,
         "OK-ACCESS-PASSPHRASE": credentials.passphrase.get_secret_value(),
     }
+
+
+LOGIN_PATH = "/users/self/verify"
+
+
+def stream_login(credentials: OkxCredentials, *, at: datetime) -> dict[str, str]:
+    """Return the arguments of a WebSocket login at the server time *at*, whole seconds since 1970.
+
+    Source: OKX API v5, "WebSocket, Login".
+    """
+    timestamp = str(int(at.timestamp()))
+    text = prehash(timestamp=timestamp, method="GET", request_target=LOGIN_PATH, body="")
+    return {
+        "apiKey": credentials.api_key.get_secret_value(),
+        "passphrase": credentials.passphrase.get_secret_value(),
+        "timestamp": timestamp,
+        "sign": signature(credentials.secret_key, text),
+    }

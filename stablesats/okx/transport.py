@@ -5,6 +5,7 @@ resends a request on a connection that turns out to be closed, but only for meth
 """
 
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from stablesats.errors import ConfigurationError
-from stablesats.okx.calls import Call
+from stablesats.okx.call import Call
 from stablesats.okx.envelope import Answer
 from stablesats.okx.errors import OkxClosedError, OkxError, OkxOutcomeUnknownError, OkxUnreachableError
 
@@ -31,7 +32,14 @@ class Transport:
     Opens its session with the first request, so it can be made outside an event loop.
     """
 
-    def __init__(self, *, base_url: str, timeout_secs: float, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        timeout_secs: float,
+        now: Callable[[], datetime],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         # aiohttp reads zero as "wait for ever".
         if not 0 < timeout_secs < math.inf:
             raise ConfigurationError(
@@ -40,6 +48,7 @@ class Transport:
         self._origin = _origin(base_url)
         self._timeout_secs = timeout_secs
         self._now = now
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -75,6 +84,7 @@ class Transport:
                 data=call.body.encode() if call.body else None,
                 headers=make_headers(),
                 allow_redirects=False,
+                ssl=self._tls or True,
             ) as response:
                 received = await _read_bounded(response)
                 return Answer(status=response.status, body=received, sent_at=sent_at, received_at=self._now())
@@ -92,7 +102,10 @@ class Transport:
             reason = f"no answer within {self._timeout_secs:g} s"
         if call.endpoint.write:
             return OkxOutcomeUnknownError(
-                reason, request=str(call.endpoint), client_order_id=call.client_order_id
+                reason,
+                request=str(call.endpoint),
+                client_order_id=call.client_order_id,
+                client_transfer_id=call.client_transfer_id,
             )
         return OkxUnreachableError(f"{self.host} did not answer {call.endpoint}: {reason}")
 

@@ -1,6 +1,6 @@
-"""Endpoints of the trading account and, as far as clients need it to start, of the funding account.
+"""Endpoints of the trading account.
 
-Source: OKX API v5, "Trading account" and "Funding account".
+Source: OKX API v5, "Trading account".
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from stablesats.okx_simulator.amounts import plain_text
-from stablesats.okx_simulator.endpoints import Answer, Call, Endpoint, Handler
+from stablesats.okx_simulator.amounts import floor_to_satoshi, plain_text
+from stablesats.okx_simulator.asset_rows import bill_row
+from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint, Handler, page
 from stablesats.okx_simulator.market import Side
 from stablesats.okx_simulator.orders import check_cross_margin, field_text
 from stablesats.okx_simulator.rate_limits import Charge, Limit
 from stablesats.okx_simulator.refusals import RefusalError
-from stablesats.okx_simulator.rows import account_row, flat_position_row, position_row
+from stablesats.okx_simulator.rows import ACCOUNT_UID, account_row, flat_position_row, millis, position_row
 
 if TYPE_CHECKING:
     from stablesats.okx_simulator.rows import Row
 
-_UID: Final = "44705892343619584"
 _LEVER: Final = re.compile(r"\d{1,6}(\.\d{1,4})?", re.ASCII)
 
 
@@ -37,14 +37,14 @@ def account_config(call: Call) -> Answer:
         "label": call.config.api_key,
         "level": "Lv1",
         "levelTmp": "",
-        "mainUid": _UID,
+        "mainUid": ACCOUNT_UID,
         "mgnIsoMode": "automatic",
         "opAuth": "0",
         "perm": "read_only,withdraw,trade",
         "posMode": "net_mode",
         "roleType": "0",
         "type": "0",
-        "uid": _UID,
+        "uid": ACCOUNT_UID,
     }
     return Answer([row])
 
@@ -53,7 +53,7 @@ def balance(call: Call) -> Answer:
     """Answer the trading account, valued at the mark; an empty account has no details."""
     exchange = call.exchange
     exchange.advance()
-    row = account_row(exchange.account, exchange.margin, exchange.price, exchange.instrument, call.started_at)
+    row = account_row(exchange.account, exchange.margin, exchange.price, exchange.instrument, call.now)
     wanted = {ccy for ccy in call.query.get("ccy", "").split(",") if ccy}
     details = [detail for detail in row["details"] if not wanted or detail["ccy"] in wanted]
     return Answer([row | {"details": details}])
@@ -126,46 +126,63 @@ def max_size(call: Call) -> Answer:
     return Answer([row])
 
 
-def funding_balances(call: Call) -> Answer:
-    """Answer the funding account; a balance of zero has no row."""
-    held_btc = call.exchange.funding_btc
-    wanted = call.query.get("ccy", "")
-    if not held_btc or (wanted and "BTC" not in wanted.split(",")):
-        return Answer([])
-    text = plain_text(held_btc)
-    return Answer([{"availBal": text, "bal": text, "ccy": "BTC", "frozenBal": "0"}])
-
-
-def currencies(call: Call) -> Answer:
-    """Answer bitcoin on its main chain, with the venue's documented fee and limits."""
+def max_withdrawal(call: Call) -> Answer:
+    """Answer what may be transferred out of the trading account; gains on paper may not."""
+    call.exchange.advance()
     wanted = call.query.get("ccy", "")
     if wanted and "BTC" not in wanted.split(","):
         return Answer([])
+    amount = plain_text(floor_to_satoshi(call.exchange.withdrawable_btc))
+    row = {"ccy": "BTC", "maxWd": amount, "maxWdEx": amount, "spotOffsetMaxWd": "", "spotOffsetMaxWdEx": ""}
+    return Answer([row])
+
+
+def set_position_mode(call: Call) -> Answer:
+    """Confirm net mode, the only one there is; another is refused, first for what is open (59000)."""
+    mode = field_text(call.fields, "posMode")
+    if mode not in {"net_mode", "long_short_mode"}:
+        raise RefusalError("51000", "posMode")
+    exchange = call.exchange
+    exchange.advance()
+    if mode != "net_mode":
+        is_in_use = exchange.account.position is not None or exchange.pending_orders
+        raise RefusalError("59000" if is_in_use else "51010")
+    return Answer([{"posMode": mode}])
+
+
+def trade_fee(call: Call) -> Answer:
+    """Answer the fee rates; negative is charged."""
+    if call.required("instType") not in INSTRUMENT_TYPES:
+        raise RefusalError("51000", "instType")
+    instrument = call.exchange.instrument
     row = {
-        "canDep": True,
-        "canInternal": True,
-        "canWd": True,
-        "ccy": "BTC",
-        "chain": "BTC-Bitcoin",
-        "ctAddr": "",
-        "fee": "0.00005",
-        "logoLink": "",
-        "mainNet": True,
-        "maxFee": "0.00005",
-        "maxWd": "500",
-        "minDep": "0.0005",
-        "minDepArrivalConfirm": "1",
-        "minFee": "0.00005",
-        "minInternal": "0.0001",
-        "minWd": "0.0005",
-        "minWdUnlockConfirm": "2",
-        "name": "Bitcoin",
-        "needTag": False,
-        "usedWdQuota": "0",
-        "wdQuota": "10000000",
-        "wdTickSz": "8",
+        "category": "1",
+        "delivery": "",
+        "exercise": "",
+        "fiat": [],
+        "instType": call.query["instType"],
+        "isSpecial": False,
+        "level": "Lv1",
+        "maker": plain_text(-instrument.maker_rate),
+        "makerU": plain_text(-instrument.maker_rate),
+        "makerUSDC": "",
+        "ruleType": "normal",
+        "settle": "",
+        "taker": plain_text(-instrument.taker_rate),
+        "takerU": plain_text(-instrument.taker_rate),
+        "takerUSDC": "",
+        "ts": millis(call.now),
     }
     return Answer([row])
+
+
+def bills(call: Call) -> Answer:
+    """Answer the changes of the trading account's cash, newest first."""
+    exchange = call.exchange
+    exchange.advance()
+    rows = (bill_row(bill, exchange.instrument) for bill in reversed(exchange.trading.bills))
+    filters = ("type", "subType", "ccy", "instType")
+    return Answer(page(rows, call.query, key="billId", time_key="ts", filters=filters))
 
 
 def _private(method: str, path: str, handler: Handler, burst: int, *, period_secs: float = 2.0) -> Endpoint:
@@ -186,6 +203,9 @@ ACCOUNT_ENDPOINTS: Final = (
     _private("GET", "account/leverage-info", leverage_info, 20),
     _private("POST", "account/set-leverage", set_leverage, 20),
     _private("GET", "account/max-size", max_size, 20),
-    _private("GET", "asset/balances", funding_balances, 6, period_secs=1.0),
-    _private("GET", "asset/currencies", currencies, 6, period_secs=1.0),
+    _private("GET", "account/max-withdrawal", max_withdrawal, 20),
+    _private("POST", "account/set-position-mode", set_position_mode, 5),
+    _private("GET", "account/trade-fee", trade_fee, 5),
+    _private("GET", "account/bills", bills, 5, period_secs=1.0),
+    _private("GET", "account/bills-archive", bills, 5),
 )

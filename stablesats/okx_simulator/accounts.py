@@ -8,22 +8,24 @@ history is a saved state.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - read at run time when a saved state is loaded
+from decimal import Decimal  # noqa: TC003 - see above
 from typing import TYPE_CHECKING
 
 from stablesats.okx_simulator import market
 from stablesats.okx_simulator.amounts import ZERO, booked, exact
+from stablesats.okx_simulator.market import Side
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from decimal import Decimal
-
     from stablesats.okx_simulator.instrument import Instrument
-    from stablesats.okx_simulator.market import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """One execution: *fee_btc* is negative when charged, *pnl_btc* is what its closing part realised."""
+    """One execution: *fee_btc* is negative when charged, *pnl_btc* is what its closing part realised.
+
+    A liquidation is charged *liquidation_penalty_btc* (negative) in place of the fee.
+    """
 
     trade_id: str
     bill_id: str
@@ -34,6 +36,14 @@ class Fill:
     fee_btc: Decimal
     pnl_btc: Decimal
     at: datetime
+    is_maker: bool = False
+    liquidation_penalty_btc: Decimal = ZERO
+
+    @property
+    @exact
+    def change_btc(self) -> Decimal:
+        """What the execution does to the cash."""
+        return self.pnl_btc + self.fee_btc + self.liquidation_penalty_btc
 
     @property
     def signed_contracts(self) -> Decimal:
@@ -67,7 +77,8 @@ class Position:
 class Account:
     """A trading account with one cross-margined position or none.
 
-    ``cash_btc == deposited_btc + realized_pnl_btc + fees_btc`` always, to the last digit.
+    Cash is what was paid in plus the sum of everything that was booked since, to the last digit.
+    *insured_btc* is what the exchange's insurance has paid in to lift a negative balance to zero.
     *last_position* is the position as it was before the latest fill: None means none was ever held.
     """
 
@@ -76,6 +87,9 @@ class Account:
     updated_at: datetime
     realized_pnl_btc: Decimal = ZERO
     fees_btc: Decimal = ZERO
+    funding_fees_btc: Decimal = ZERO
+    liquidation_penalties_btc: Decimal = ZERO
+    insured_btc: Decimal = ZERO
     position: Position | None = None
     last_position: Position | None = None
 
@@ -83,7 +97,14 @@ class Account:
     @exact
     def cash_btc(self) -> Decimal:
         """What was paid in and realised: OKX's ``cashBal``."""
-        return self.deposited_btc + self.realized_pnl_btc + self.fees_btc
+        return (
+            self.deposited_btc
+            + self.realized_pnl_btc
+            + self.fees_btc
+            + self.funding_fees_btc
+            + self.liquidation_penalties_btc
+            + self.insured_btc
+        )
 
     @property
     def contracts(self) -> Decimal:
@@ -147,17 +168,10 @@ def price_fill(
     price_usd: Decimal,
     at: datetime,
     instrument: Instrument,
+    is_maker: bool = False,
 ) -> Fill:
-    """Price a taker trade against *account*: its fee, and the profit of the part that closes a position."""
-    closed = closing_contracts(account, side, contracts)
-    position = account.position
-    pnl = (
-        ZERO
-        if position is None or not closed
-        else market.realized_pnl_btc(
-            position.contracts, closed, position.entry_price_usd, price_usd, instrument
-        )
-    )
+    """Price a trade against *account*: its fee, and the profit of the part that closes a position."""
+    rate = instrument.maker_rate if is_maker else instrument.taker_rate
     return Fill(
         trade_id=trade_id,
         bill_id=bill_id,
@@ -165,9 +179,38 @@ def price_fill(
         side=side,
         contracts=contracts,
         price_usd=price_usd,
-        fee_btc=market.fee_btc(contracts, price_usd, instrument.taker_rate, instrument),
-        pnl_btc=pnl,
+        fee_btc=market.fee_btc(contracts, price_usd, rate, instrument),
+        pnl_btc=_realized_btc(account, side, contracts, price_usd, instrument),
         at=at,
+        is_maker=is_maker,
+    )
+
+
+@exact
+def price_liquidation(
+    account: Account,
+    *,
+    trade_id: str,
+    bill_id: str,
+    order_id: str,
+    mark_usd: Decimal,
+    at: datetime,
+    instrument: Instrument,
+) -> Fill:
+    """Price the forced close of the whole position at the mark: a penalty of ``t F / M``, and no fee."""
+    contracts = abs(account.contracts)
+    side = Side.SELL if account.contracts > 0 else Side.BUY
+    return Fill(
+        trade_id=trade_id,
+        bill_id=bill_id,
+        order_id=order_id,
+        side=side,
+        contracts=contracts,
+        price_usd=mark_usd,
+        fee_btc=ZERO,
+        pnl_btc=_realized_btc(account, side, contracts, mark_usd, instrument),
+        at=at,
+        liquidation_penalty_btc=booked(-market.liquidation_fee_btc(contracts, mark_usd, instrument)),
     )
 
 
@@ -179,12 +222,37 @@ def fold(account: Account, fill: Fill) -> Account:
         account,
         realized_pnl_btc=account.realized_pnl_btc + fill.pnl_btc,
         fees_btc=account.fees_btc + fill.fee_btc,
+        liquidation_penalties_btc=account.liquidation_penalties_btc + fill.liquidation_penalty_btc,
         position=position,
         last_position=account.position or account.last_position,
         updated_at=fill.at,
     )
 
 
+@exact
+def fold_funding(account: Account, payment_btc: Decimal, at: datetime) -> Account:
+    """Return the account after a funding settlement; positive is received. It needs a position."""
+    assert account.position is not None
+    position = replace(
+        account.position,
+        funding_fee_btc=account.position.funding_fee_btc + payment_btc,
+        updated_at=at,
+    )
+    return replace(
+        account,
+        funding_fees_btc=account.funding_fees_btc + payment_btc,
+        position=position,
+        updated_at=at,
+    )
+
+
+@exact
+def insured(account: Account) -> Account:
+    """Return the account with a negative balance lifted to zero by the insurance."""
+    return replace(account, insured_btc=account.insured_btc + max(ZERO, -account.cash_btc))
+
+
+@exact
 def deposit(account: Account, amount_btc: Decimal, at: datetime) -> Account:
     """Return the account with *amount_btc* more cash (less, if negative)."""
     return replace(account, deposited_btc=account.deposited_btc + amount_btc, updated_at=at)
@@ -242,6 +310,17 @@ def can_afford(
     after_close = _after_closing(account, side, closing, price_usd, instrument)
     margin = margin_at(after_close, mark_usd, instrument, order_frozen_btc=order_frozen_btc)
     return need_btc <= margin.available_btc
+
+
+def _realized_btc(
+    account: Account, side: Side, contracts: Decimal, price_usd: Decimal, instrument: Instrument
+) -> Decimal:
+    closed, position = closing_contracts(account, side, contracts), account.position
+    if position is None or not closed:
+        return ZERO
+    return market.realized_pnl_btc(
+        position.contracts, closed, position.entry_price_usd, price_usd, instrument
+    )
 
 
 def _after_closing(

@@ -9,6 +9,7 @@ the cash balance is the plain sum of what moved it.
 from __future__ import annotations
 
 from decimal import (
+    ROUND_FLOOR,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
@@ -29,6 +30,7 @@ _R = TypeVar("_R")
 ZERO = Decimal(0)
 ONE = Decimal(1)
 _SIXTEEN_PLACES = Decimal("1e-16")
+_SATOSHI = Decimal("1e-8")
 _CONTEXT = Context(prec=50, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
 
 
@@ -47,6 +49,12 @@ def exact(function: Callable[_P, _R]) -> Callable[_P, _R]:
 def booked(amount: Decimal) -> Decimal:
     """Round an amount that is about to move cash to 16 decimal places, half to even."""
     return amount.quantize(_SIXTEEN_PLACES)
+
+
+@exact
+def floor_to_satoshi(amount_btc: Decimal) -> Decimal:
+    """Round down to whole satoshis: what can be paid out of *amount_btc*."""
+    return amount_btc.quantize(_SATOSHI, rounding=ROUND_FLOOR)
 
 
 def plain_text(amount: Decimal | None) -> str:

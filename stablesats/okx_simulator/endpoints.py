@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.rate_limits import Charge
     from stablesats.okx_simulator.rows import Row
 
+INSTRUMENT_TYPES = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
+"""Every kind that the venue trades; here only ``SWAP`` has an instrument."""
+
 _MAX_ROWS = 100
 _MAX_DIGITS = 20
-_FILTERS = ("instType", "instId", "ordId", "ordType", "state")
+_ORDER_FILTERS = ("instType", "instId", "ordId", "ordType", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Call:
         received_at: When the server had read the request.
         started_at: When its execution begins.
         expires_at: The ``expTime`` header.
+        maintenance_since: When the maintenance began that is under way; None without one.
     """
 
     exchange: Exchange
@@ -43,6 +47,12 @@ class Call:
     received_at: datetime
     started_at: datetime
     expires_at: datetime | None
+    maintenance_since: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The exchange's own time, with which it stamps what it shows."""
+        return self.exchange.clock.now()
 
     @property
     def fields(self) -> Mapping[str, object]:
@@ -100,6 +110,7 @@ class Endpoint:
     Attributes:
         charges: What a request with a given body takes out of the caller's rate limits.
         is_private: Whether a signature is demanded, and limits count for the key instead of the IP.
+        is_itemised: Whether a refusal stands in an item for each order instead of at the top level.
     """
 
     method: str
@@ -107,13 +118,22 @@ class Endpoint:
     handler: Handler
     charges: Charges
     is_private: bool
+    is_itemised: bool = False
 
 
-def page(rows: Iterable[Row], query: Mapping[str, str], *, key: str, time_key: str) -> list[Row]:
+def page(
+    rows: Iterable[Row],
+    query: Mapping[str, str],
+    *,
+    key: str,
+    time_key: str,
+    filters: Sequence[str] = _ORDER_FILTERS,
+) -> list[Row]:
     """Filter and cut rows as OKX's list endpoints do; *rows* come newest first.
 
     ``after`` keeps rows with an older *key*, ``before`` newer ones, ``begin`` and ``end`` those whose
-    *time_key* lies between (inclusive); ``limit`` is 100 at most and by default.
+    *time_key* lies between (inclusive); ``limit`` is 100 at most and by default. A parameter named in
+    *filters* keeps the rows that have its value.
 
     Raises:
         RefusalError: 51000 if one of them is not a whole number, or *limit* is outside its range.
@@ -127,7 +147,7 @@ def page(rows: Iterable[Row], query: Mapping[str, str], *, key: str, time_key: s
     limit = _whole(query, "limit")
     if limit is not None and not 1 <= limit <= _MAX_ROWS:
         raise RefusalError("51000", "limit")
-    wanted = {name: query[name] for name in _FILTERS if query.get(name)}
+    wanted = {name: query[name] for name in filters if query.get(name)}
     kept = (
         row
         for row in rows

@@ -36,5 +36,14 @@ class PriceFileError(SimulatorError):
         super().__init__(f"price file {path}: {reason}")
 
 
+class SavedStateError(SimulatorError):
+    """A file of the simulator cannot be read or written, or does not hold a state of this exchange."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"simulator file {path}: {reason}")
+
+
 class AdminRequestError(SimulatorError):
     """A request to the admin API makes no sense; nothing was changed."""

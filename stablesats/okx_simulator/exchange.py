@@ -1,52 +1,45 @@
-"""The exchange behind the protocol: one account, its orders and fills, and the market they trade on.
+"""The exchange behind the protocol: two accounts of one owner, and the market they trade on.
 
 Everything is synchronous and single-threaded: a method runs to its end before the next one starts, so
-each is atomic without a lock. Orders that fill later are settled by `Exchange.advance`, which every
-entry point calls first; each fills at the price of the moment it was due, so nothing depends on when a
-client happens to ask.
+each is atomic without a lock. What happens by itself is caught up with by `Exchange.advance`, which every
+entry point calls first.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import count
-from random import Random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stablesats.okx_simulator import accounts
 from stablesats.okx_simulator.accounts import Account
 from stablesats.okx_simulator.amounts import ZERO
+from stablesats.okx_simulator.book_tape import BookTape
 from stablesats.okx_simulator.config import is_btc_amount
+from stablesats.okx_simulator.custody import custody_of
 from stablesats.okx_simulator.errors import AdminRequestError
-from stablesats.okx_simulator.market import Side, initial_margin_btc
-from stablesats.okx_simulator.orders import (
-    CancelSource,
-    Order,
-    OrderState,
-    OrderTicket,
-    canceled,
-    tradable_contracts,
-    with_fill,
-)
+from stablesats.okx_simulator.funding_account import FundingAccount, Pace
+from stablesats.okx_simulator.ids import Ids
+from stablesats.okx_simulator.market import Side, floor_to_lot, initial_margin_btc
+from stablesats.okx_simulator.market_clock import MarketClock
+from stablesats.okx_simulator.order_log import is_forgotten
+from stablesats.okx_simulator.orders import CancelSource, Order, OrderTicket
 from stablesats.okx_simulator.prices import PriceFeed
 from stablesats.okx_simulator.refusals import RefusalError
+from stablesats.okx_simulator.timeline import Timeline
+from stablesats.okx_simulator.trading import TradingAccount
+from stablesats.okx_simulator.transfers import AccountCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from stablesats.okx_simulator.accounts import Fill, Margin
+    from stablesats.okx_simulator.chain_payments import Withdrawal, WithdrawalRequest
     from stablesats.okx_simulator.config import SimulatorConfig
+    from stablesats.okx_simulator.custody import Custody
     from stablesats.okx_simulator.prices import MarketPrice
-
-# Nineteen digits, as today's ids of the venue have: above 2^53, so a client must keep them as text.
-_FIRST_ORDER_ID = 1_400_000_000_000_000_000
-_FIRST_BILL_ID = 2_400_000_000_000_000_000
-_FIRST_TRADE_ID = 300_000_000
-_SEED_STRIDE = 10**12
-# An order cancelled without any fill can be queried for two hours.
-_UNFILLED_KEPT = timedelta(hours=2)
+    from stablesats.okx_simulator.transfers import Transfer, TransferRequest
 
 
 class Exchange:
@@ -62,33 +55,56 @@ class Exchange:
         self, config: SimulatorConfig, *, now: Callable[[], datetime], monotonic: Callable[[], float]
     ) -> None:
         self.instrument = config.instrument
-        self.feed = PriceFeed(config.price_usd, config.replay, monotonic=monotonic)
-        self.funding_btc = config.funding_btc
-        self._now = now
-        self._monotonic = monotonic
+        self.clock = MarketClock(now=now, monotonic=monotonic)
+        self.feed = PriceFeed(
+            config.price_usd,
+            config.replay,
+            monotonic=self.clock.monotonic,
+            basis_ratio=config.basis_ratio,
+            shape=config.book,
+            instrument=config.instrument,
+            seed=config.seed,
+        )
+        self.book_tape = BookTape(self.feed.book)
+        self.ids = Ids.seeded(config.seed)
+        self.trading = TradingAccount(
+            Account(deposited_btc=config.trading_btc, lever=config.lever, updated_at=now()),
+            ids=self.ids,
+            instrument=config.instrument,
+            unique_client_ids=config.unique_client_ids,
+        )
+        pace = Pace(
+            transfer_secs=config.transfer_ms / 1000,
+            block_secs=None if config.block_ms is None else config.block_ms / 1000,
+        )
+        self.wallet = FundingAccount(config.funding_btc, ids=self.ids, pace=pace, seed=config.seed)
+        self.timeline = Timeline(
+            clock=self.clock,
+            feed=self.feed,
+            trading=self.trading,
+            wallet=self.wallet,
+            funding_rate=config.funding_rate,
+        )
+        self.adjustments_btc = config.trading_btc + config.funding_btc
         self._fill_delay_secs = config.fill_delay_ms / 1000
-        self._unique_client_ids = config.unique_client_ids
-        self._account = Account(deposited_btc=config.trading_btc, lever=config.lever, updated_at=now())
-        self._orders: dict[str, Order] = {}
-        self._newest_by_client_id: dict[str, str] = {}
-        self._due_secs: dict[str, float] = {}
         self._hidden_until_secs: dict[str, float] = {}
-        self._fills: list[Fill] = []
-        offset = Random(config.seed).randrange(1000) * _SEED_STRIDE  # noqa: S311
-        self._order_ids = count(_FIRST_ORDER_ID + offset)
-        self._bill_ids = count(_FIRST_BILL_ID + offset)
-        self._trade_ids = count(_FIRST_TRADE_ID)
+        self._fill_ratio: Decimal | None = None
 
     def __repr__(self) -> str:
         return (
-            f"<Exchange position={self._account.contracts} cash_btc={self._account.cash_btc}"
-            f" orders={len(self._orders)} fills={len(self._fills)}>"
+            f"<Exchange position={self.account.contracts} cash_btc={self.account.cash_btc}"
+            f" orders={self.order_count} fills={len(self.fills)}>"
         )
 
     @property
     def account(self) -> Account:
         """The trading account as it stands."""
-        return self._account
+        return self.trading.account
+
+    @property
+    def funding_btc(self) -> Decimal:
+        """Balance of the funding account."""
+        return self.wallet.balance_btc
 
     @property
     def price(self) -> MarketPrice:
@@ -98,106 +114,88 @@ class Exchange:
     @property
     def orders(self) -> Sequence[Order]:
         """Every order ever accepted, oldest first."""
-        return tuple(self._orders.values())
+        return self.trading.log.orders
 
     @property
     def order_count(self) -> int:
         """How many orders were ever accepted."""
-        return len(self._orders)
+        return len(self.trading.log)
 
     @property
     def fills(self) -> Sequence[Fill]:
         """Every fill, oldest first."""
-        return tuple(self._fills)
+        return self.trading.fills
 
     @property
     def last_fill(self) -> Fill | None:
         """The newest fill."""
-        return self._fills[-1] if self._fills else None
+        return self.fills[-1] if self.fills else None
 
     @property
     def pending_orders(self) -> Sequence[Order]:
         """Orders that may still trade, oldest first."""
-        return tuple(self._orders[order_id] for order_id in self._due_secs)
+        return self.trading.log.pending
 
     @property
     def order_frozen_btc(self) -> Decimal:
         """Margin that pending orders hold back."""
-        return sum((order.frozen_btc for order in self.pending_orders), ZERO)
+        return self.trading.order_frozen_btc
 
     @property
     def margin(self) -> Margin:
-        """The account valued at the mark."""
-        return accounts.margin_at(
-            self._account, self.price.mark_usd, self.instrument, order_frozen_btc=self.order_frozen_btc
-        )
+        """The trading account valued at the mark."""
+        return self.trading.margin(self.price)
+
+    @property
+    def custody(self) -> Custody:
+        """Who holds the bitcoin that was paid in."""
+        return custody_of(self.account, self.wallet, adjustments_btc=self.adjustments_btc)
 
     def advance(self) -> None:
-        """Settle every order that has become due, in the order in which they did."""
-        now_secs = self._monotonic()
-        due = sorted(
-            (due_secs, order_id) for order_id, due_secs in self._due_secs.items() if due_secs <= now_secs
-        )
-        for due_secs, order_id in due:
-            late_by = timedelta(seconds=now_secs - due_secs)
-            self._settle(order_id, self.feed.price(due_secs), self._now() - late_by)
+        """Let everything happen that is due, in the order of time."""
+        self.timeline.advance()
 
     def place(self, ticket: OrderTicket) -> Order:
-        """Accept a market order and, without a fill delay, settle it.
+        """Accept an order and, without a fill delay, let it meet the book.
 
         Raises:
-            RefusalError: 51016 for a client order id in use, 51169 for a reduce-only order with nothing
-                to reduce, 51008 if the opening part is not covered.
+            RefusalError: As `TradingAccount.accept` says.
         """
         self.advance()
-        price = self.price
-        self._check_client_id(ticket.client_order_id)
-        frozen_btc = self._required_margin_btc(ticket, price)
-        at = self._now()
-        order = Order(
-            order_id=str(next(self._order_ids)),
-            ticket=ticket,
-            state=OrderState.LIVE,
-            lever=self._account.lever,
-            frozen_btc=frozen_btc,
-            created_at=at,
-            updated_at=at,
-        )
-        self._orders[order.order_id] = order
-        if ticket.client_order_id:
-            self._newest_by_client_id[ticket.client_order_id] = order.order_id
-        self._due_secs[order.order_id] = self._monotonic() + self._fill_delay_secs
-        if not self._fill_delay_secs:
-            self._settle(order.order_id, price, at)
-        return self._orders[order.order_id]
+        at, market = self.clock.now(), self.feed.market()
+        order = self.trading.accept(ticket, market, at)
+        cap = self._cap(ticket)
+        if self._fill_delay_secs:
+            self.timeline.expect(order.order_id, self._fill_delay_secs, cap)
+            return order
+        return self.trading.arrive(order.order_id, market, at, cap_contracts=cap)
 
     def close_position(self, *, client_order_id: str, tag: str, cancel_pending: bool) -> Order:
         """Close the whole position with a reduce-only market order.
 
         Raises:
             RefusalError: 51023 if there is no position; 51115 if reducing orders are pending and
-                *cancel_pending* is not set; 51016 for a client order id in use.
+                *cancel_pending* is not set; 51016 for a client order id in use; 51109 if nothing is on offer.
         """
         self.advance()
-        if not self._account.contracts:
+        if not self.account.contracts:
             raise RefusalError("51023")
-        side = Side.SELL if self._account.contracts > 0 else Side.BUY
-        self._check_client_id(client_order_id)
-        reducing = [order for order in self.pending_orders if order.ticket.side is side]
+        side = Side.SELL if self.account.contracts > 0 else Side.BUY
+        reducing = self.trading.reducing_orders()
         if reducing and not cancel_pending:
             raise RefusalError("51115")
-        for order in reducing:
-            self._end(order, CancelSource.SYSTEM, self._now())
-        return self.place(
-            OrderTicket(
-                inst_id=self.instrument.inst_id,
-                side=side,
-                contracts=abs(self._account.contracts),
-                client_order_id=client_order_id,
-                tag=tag,
-                reduce_only=True,
-            )
+        ticket = OrderTicket(
+            inst_id=self.instrument.inst_id,
+            side=side,
+            contracts=abs(self.account.contracts),
+            client_order_id=client_order_id,
+            tag=tag,
+            reduce_only=True,
         )
+        self.trading.check(ticket, self.feed.market())
+        for order in reducing:
+            self._end(order, CancelSource.SYSTEM)
+        return self.place(ticket)
 
     def cancel(self, *, order_id: str, client_order_id: str) -> Order:
         """Cancel a pending order.
@@ -206,10 +204,10 @@ class Exchange:
             RefusalError: 51003 without any id, 51400 if no such order is pending.
         """
         self.advance()
-        order = self._find(order_id, client_order_id)
+        order = self.trading.log.find(order_id, client_order_id)
         if order is None or order.state.is_final:
             raise RefusalError("51400")
-        return self._end(order, CancelSource.USER, self._now())
+        return self._end(order, CancelSource.USER)
 
     def order(self, *, order_id: str, client_order_id: str) -> Order:
         """Return an order; *order_id* wins if both are given, and of several with one client id the newest.
@@ -219,26 +217,36 @@ class Exchange:
                 cancelled unfilled more than two hours ago.
         """
         self.advance()
-        order = self._find(order_id, client_order_id)
-        if order is None or self._is_hidden(order) or self._is_forgotten(order):
+        order = self.trading.log.find(order_id, client_order_id)
+        if order is None or self._is_hidden(order) or is_forgotten(order, self.clock.now()):
             raise RefusalError("51603")
         return order
 
     def order_of(self, fill: Fill) -> Order:
         """Return the order that *fill* belongs to."""
-        return self._orders[fill.order_id]
+        return self.trading.log[fill.order_id]
 
     def order_history(self) -> list[Order]:
         """Return the final orders that the exchange still remembers, newest first."""
         self.advance()
-        kept = [order for order in self.orders if order.state.is_final and not self._is_forgotten(order)]
+        now = self.clock.now()
+        kept = [order for order in self.orders if order.state.is_final and not is_forgotten(order, now)]
         return kept[::-1]
 
     def hide_orders_since(self, earlier_count: int, milliseconds: int) -> None:
         """Let `order` deny, for *milliseconds*, every order accepted after the first *earlier_count*."""
-        until_secs = self._monotonic() + milliseconds / 1000
+        until_secs = self.clock.monotonic() + milliseconds / 1000
         for order in self.orders[earlier_count:]:
             self._hidden_until_secs[order.order_id] = until_secs
+
+    @contextmanager
+    def filling_only(self, ratio: Decimal) -> Iterator[None]:
+        """Let orders placed inside find only *ratio* of their size, rounded down to the lot, on offer."""
+        self._fill_ratio = ratio
+        try:
+            yield
+        finally:
+            self._fill_ratio = None
 
     def set_lever(self, lever: Decimal) -> None:
         """Change the leverage of the account.
@@ -253,22 +261,55 @@ class Exchange:
         if lever < self.instrument.min_lever:
             raise RefusalError("59105", str(self.instrument.min_lever))
         margin = self.margin
-        needed_btc = initial_margin_btc(self._account.contracts, self.price.mark_usd, lever, self.instrument)
+        needed_btc = initial_margin_btc(self.account.contracts, self.price.mark_usd, lever, self.instrument)
         if needed_btc > margin.equity_btc - margin.order_frozen_btc:
             raise RefusalError("59109")
-        self._account = accounts.with_lever(self._account, lever, self._now())
+        self.trading.account = accounts.with_lever(self.account, lever, self.clock.now())
 
     def largest_order_contracts(self, side: Side) -> Decimal:
         """Return the largest market order on *side* that the margin allows now."""
         price = self.price
         return accounts.largest_order_contracts(
-            self._account,
+            self.account,
             side,
             price_usd=price.taker_usd(side),
             mark_usd=price.mark_usd,
             instrument=self.instrument,
             order_frozen_btc=self.order_frozen_btc,
         )
+
+    @property
+    def withdrawable_btc(self) -> Decimal:
+        """What may leave the trading account now."""
+        return self.trading.withdrawable_btc(self.price)
+
+    def transfer(self, request: TransferRequest) -> Transfer:
+        """Accept a transfer; it leaves its source at once and arrives when it is a success.
+
+        Raises:
+            RefusalError: 58116 for more than may leave the trading account; else as
+                `FundingAccount.check_transfer` says.
+        """
+        self.advance()
+        self.wallet.check_transfer(request)
+        if request.source is AccountCode.TRADING:
+            if request.amount_btc > self.withdrawable_btc:
+                raise RefusalError("58116")
+            self.trading.move(-request.amount_btc, self.clock.now())
+        transfer = self.wallet.accept_transfer(request, self.clock.now(), self.clock.monotonic())
+        self.advance()
+        return self.wallet.transfers[transfer.transfer_id]
+
+    def withdraw(self, request: WithdrawalRequest) -> Withdrawal:
+        """Accept a withdrawal from the funding account.
+
+        Raises:
+            RefusalError: As `FundingAccount.withdraw` says.
+        """
+        self.advance()
+        withdrawal = self.wallet.withdraw(request, self.clock.now(), self.clock.monotonic())
+        self.advance()
+        return self.wallet.withdrawals[withdrawal.withdrawal_id]
 
     def deposit(self, *, trading_btc: Decimal = ZERO, funding_btc: Decimal = ZERO) -> None:
         """Put BTC into the accounts from nowhere, or take it out if negative.
@@ -278,80 +319,24 @@ class Exchange:
         """
         self.advance()
         for name, amount_btc, held_btc in (
-            ("trading_btc", trading_btc, self._account.cash_btc),
-            ("funding_btc", funding_btc, self.funding_btc),
+            ("trading_btc", trading_btc, self.account.cash_btc),
+            ("funding_btc", funding_btc, self.wallet.available_btc),
         ):
             if not is_btc_amount(abs(amount_btc)):
                 raise AdminRequestError(f"{name} is {amount_btc}, and must have at most 8 decimal places")
             if held_btc + amount_btc < 0 and amount_btc < 0:
                 raise AdminRequestError(f"{name} is {amount_btc}, but the account holds {held_btc} BTC")
-        self._account = accounts.deposit(self._account, trading_btc, self._now())
-        self.funding_btc += funding_btc
+        self.trading.move(trading_btc, self.clock.now())
+        self.wallet.adjust(funding_btc)
+        self.adjustments_btc += trading_btc + funding_btc
 
-    def _check_client_id(self, client_order_id: str) -> None:
-        newest = self._newest_by_client_id.get(client_order_id)
-        if newest is not None and (self._unique_client_ids or not self._orders[newest].state.is_final):
-            raise RefusalError("51016")
+    def _end(self, order: Order, source: CancelSource) -> Order:
+        self.timeline.forget(order.order_id)
+        return self.trading.end(order, source, self.clock.now())
 
-    def _required_margin_btc(self, ticket: OrderTicket, price: MarketPrice) -> Decimal:
-        if ticket.reduce_only:
-            if not accounts.closing_contracts(self._account, ticket.side, ticket.contracts):
-                raise RefusalError("51169")
-            return ZERO
-        taker_usd = price.taker_usd(ticket.side)
-        affordable = accounts.can_afford(
-            self._account,
-            ticket.side,
-            ticket.contracts,
-            price_usd=taker_usd,
-            mark_usd=price.mark_usd,
-            instrument=self.instrument,
-            order_frozen_btc=self.order_frozen_btc,
-        )
-        if not affordable:
-            raise RefusalError("51008", self.instrument.settle_currency, sub_code="1001")
-        return accounts.opening_need_btc(
-            self._account, ticket.side, ticket.contracts, taker_usd, self.instrument
-        )
-
-    def _settle(self, order_id: str, price: MarketPrice, at: datetime) -> None:
-        order = self._orders[order_id]
-        contracts = tradable_contracts(order, self._account)
-        if contracts:
-            fill = accounts.price_fill(
-                self._account,
-                trade_id=str(next(self._trade_ids)),
-                bill_id=str(next(self._bill_ids)),
-                order_id=order_id,
-                side=order.ticket.side,
-                contracts=contracts,
-                price_usd=price.taker_usd(order.ticket.side),
-                at=at,
-                instrument=self.instrument,
-            )
-            self._fills.append(fill)
-            self._account = accounts.fold(self._account, fill)
-            order = with_fill(order, fill)
-            self._orders[order_id] = order
-        if order.state.is_final:
-            del self._due_secs[order_id]
-        else:
-            self._end(order, CancelSource.SYSTEM, at)
-
-    def _end(self, order: Order, source: CancelSource, at: datetime) -> Order:
-        ended = canceled(order, source, at)
-        self._orders[order.order_id] = ended
-        del self._due_secs[order.order_id]
-        return ended
-
-    def _find(self, order_id: str, client_order_id: str) -> Order | None:
-        if not (order_id or client_order_id):
-            raise RefusalError("51003")
-        return self._orders.get(order_id or self._newest_by_client_id.get(client_order_id, ""))
+    def _cap(self, ticket: OrderTicket) -> Decimal | None:
+        ratio = self._fill_ratio
+        return None if ratio is None else floor_to_lot(ticket.contracts * ratio, self.instrument)
 
     def _is_hidden(self, order: Order) -> bool:
-        return self._hidden_until_secs.get(order.order_id, 0.0) > self._monotonic()
-
-    def _is_forgotten(self, order: Order) -> bool:
-        unfilled = order.state is OrderState.CANCELED and not order.filled_contracts
-        return unfilled and self._now() - order.updated_at > _UNFILLED_KEPT
+        return self._hidden_until_secs.get(order.order_id, 0.0) > self.clock.monotonic()

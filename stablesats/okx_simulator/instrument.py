@@ -20,6 +20,7 @@ class Instrument:
     """Terms of the swap; sizes in contracts, prices in USD for one BTC, rates as fractions."""
 
     inst_id: str = "BTC-USD-SWAP"
+    inst_id_code: int = 10458
     family: str = "BTC-USD"
     settle_currency: str = "BTC"
     contract_value_usd: Decimal = Decimal(100)
@@ -33,6 +34,7 @@ class Instrument:
     taker_rate: Decimal = Decimal("0.0005")
     maker_rate: Decimal = Decimal("0.0002")
     maintenance_rate: Decimal = Decimal("0.004")
+    price_limit_ratio: Decimal = Decimal("0.005")
 
     @property
     def row(self) -> dict[str, Any]:
@@ -49,13 +51,13 @@ class Instrument:
             "ctVal": plain_text(self.contract_value_usd),
             "ctValCcy": "USD",
             "expTime": "",
-            "floatPxLmtPct": "0.005",
+            "floatPxLmtPct": plain_text(self.price_limit_ratio),
             "futureSettlement": False,
             "groupId": "4",
             "initPxLmtPct": "0.02",
             "instFamily": self.family,
             "instId": self.inst_id,
-            "instIdCode": 10458,
+            "instIdCode": self.inst_id_code,
             "instType": "SWAP",
             "lever": plain_text(self.max_lever),
             "listTime": "1535424203000",

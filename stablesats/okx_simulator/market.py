@@ -13,12 +13,17 @@ from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator.amounts import ONE, ZERO, booked, exact
 
 if TYPE_CHECKING:
     from stablesats.okx_simulator.instrument import Instrument
+
+MARGIN_ALERT_RATIO: Final = Decimal(3)
+"""At this margin ratio or below the holder is warned."""
+LIQUIDATION_RATIO: Final = Decimal(1)
+"""At this margin ratio or below the position is closed by force."""
 
 
 class Side(StrEnum):
@@ -189,8 +194,14 @@ def largest_opening_contracts(
     0.1 BTC at 50,000 USD and leverage 2 open 99.9 contracts.
     """
     cost_of_one = opening_cost_btc(ONE, price_usd, lever, instrument)
-    lots = (available_btc / cost_of_one / instrument.lot_contracts).to_integral_value(rounding=ROUND_FLOOR)
-    return max(ZERO, lots * instrument.lot_contracts)
+    return max(ZERO, floor_to_lot(available_btc / cost_of_one, instrument))
+
+
+@exact
+def floor_to_lot(contracts: Decimal, instrument: Instrument) -> Decimal:
+    """Return *contracts* rounded down to the lot."""
+    lots = (contracts / instrument.lot_contracts).to_integral_value(rounding=ROUND_FLOOR)
+    return lots * instrument.lot_contracts
 
 
 @exact

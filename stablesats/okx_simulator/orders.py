@@ -9,20 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - read at run time when a saved state is loaded
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator import market
-from stablesats.okx_simulator.accounts import closing_contracts
+from stablesats.okx_simulator.accounts import Fill, closing_contracts
 from stablesats.okx_simulator.amounts import ZERO, exact
 from stablesats.okx_simulator.market import Side
 from stablesats.okx_simulator.refusals import RefusalError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from stablesats.okx_simulator.accounts import Account, Fill
+    from stablesats.okx_simulator.accounts import Account
     from stablesats.okx_simulator.instrument import Instrument
 
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
@@ -30,17 +29,46 @@ _TAG: Final = re.compile(r"[A-Za-z0-9]{1,16}", re.ASCII)
 _SIZE: Final = re.compile(r"\d{1,20}(\.\d{1,16})?", re.ASCII)
 
 
+class OrderKind(StrEnum):
+    """How an order trades: what it takes at once, and whether the rest stays in the book."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    POST_ONLY = "post_only"
+    FILL_OR_KILL = "fok"
+    IMMEDIATE_OR_CANCEL = "ioc"
+    OPTIMAL_LIMIT_IOC = "optimal_limit_ioc"
+
+    @property
+    def names_a_price(self) -> bool:
+        """Whether the order has a limit of its own; the others trade up to the price limits of the market."""
+        return self not in {OrderKind.MARKET, OrderKind.OPTIMAL_LIMIT_IOC}
+
+    @property
+    def rests(self) -> bool:
+        """Whether what does not trade at once stays in the book."""
+        return self in {OrderKind.LIMIT, OrderKind.POST_ONLY}
+
+
 class OrderState(StrEnum):
     """OKX's order states; ``filled`` and ``canceled`` are final."""
 
     LIVE = "live"
+    PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
     CANCELED = "canceled"
 
     @property
     def is_final(self) -> bool:
         """Whether nothing can happen to the order any more."""
-        return self is not OrderState.LIVE
+        return self in {OrderState.FILLED, OrderState.CANCELED}
+
+
+class OrderCategory(StrEnum):
+    """Whose order it is: the client's, or the exchange's when it liquidates."""
+
+    NORMAL = "normal"
+    FULL_LIQUIDATION = "full_liquidation"
 
 
 class CancelSource(StrEnum):
@@ -49,11 +77,18 @@ class CancelSource(StrEnum):
     NOBODY = ""
     SYSTEM = "0"
     USER = "1"
+    LIQUIDATION = "4"
+    FILL_OR_KILL = "13"
+    IMMEDIATE_OR_CANCEL = "14"
+    POST_ONLY = "31"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTicket:
-    """A well-formed request for a market order of the swap; *contracts* is unsigned."""
+    """A well-formed request for an order of the swap; *contracts* is unsigned.
+
+    *price_usd* is the limit, None for the kinds that name none.
+    """
 
     inst_id: str
     side: Side
@@ -61,6 +96,8 @@ class OrderTicket:
     client_order_id: str
     tag: str
     reduce_only: bool
+    kind: OrderKind = OrderKind.MARKET
+    price_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +117,7 @@ class Order:
     pnl_btc: Decimal = ZERO
     last_fill: Fill | None = None
     cancel_source: CancelSource = CancelSource.NOBODY
+    category: OrderCategory = OrderCategory.NORMAL
 
     @property
     def remaining_contracts(self) -> Decimal:
@@ -91,19 +129,16 @@ def parse_ticket(raw: object, instrument: Instrument) -> OrderTicket:
     """Check one order of a request, in OKX's order of fields, as far as it can be checked without an account.
 
     Raises:
-        RefusalError: With the first check that fails: 51001, 51000, 51010, 51020, 51121 or 51202.
+        RefusalError: With the first check that fails: 51001, 51000, 51010, 51020, 51121, 51202, 51101 or
+            51204.
     """
     fields = raw if isinstance(raw, Mapping) else {}
-    inst_id = field_text(fields, "instId")
-    if not inst_id:
-        raise RefusalError("51000", "instId")
-    if inst_id != instrument.inst_id:
-        raise RefusalError("51001")
+    inst_id = instrument_named(fields, instrument)
     check_cross_margin(field_text(fields, "tdMode"), "tdMode")
     side = _side(field_text(fields, "side"))
-    if field_text(fields, "ordType") != "market":
-        raise RefusalError("51000", "ordType")
-    contracts = _size(field_text(fields, "sz"), instrument)
+    kind = _kind(field_text(fields, "ordType"))
+    contracts = _size(field_text(fields, "sz"), kind, instrument)
+    price_usd = _price(field_text(fields, "px"), instrument) if kind.names_a_price else None
     check_net_side(field_text(fields, "posSide"))
     return OrderTicket(
         inst_id=inst_id,
@@ -112,7 +147,23 @@ def parse_ticket(raw: object, instrument: Instrument) -> OrderTicket:
         client_order_id=checked_client_id(field_text(fields, "clOrdId")),
         tag=_matching(field_text(fields, "tag"), _TAG, "tag"),
         reduce_only=_flag(fields.get("reduceOnly"), "reduceOnly"),
+        kind=kind,
+        price_usd=price_usd,
     )
+
+
+def instrument_named(fields: Mapping[str, object], instrument: Instrument) -> str:
+    """Return the id of the instrument that a request names, by its id or, without one, by its code.
+
+    Raises:
+        RefusalError: 51000 if it names none, 51001 if that does not exist.
+    """
+    inst_id, code = field_text(fields, "instId"), field_text(fields, "instIdCode")
+    if not (inst_id or code):
+        raise RefusalError("51000", "instId")
+    if inst_id != instrument.inst_id if inst_id else code != str(instrument.inst_id_code):
+        raise RefusalError("51001")
+    return instrument.inst_id
 
 
 def field_text(fields: Mapping[str, object], name: str) -> str:
@@ -166,7 +217,7 @@ def with_fill(order: Order, fill: Fill) -> Order:
     done = filled == order.ticket.contracts
     return replace(
         order,
-        state=OrderState.FILLED if done else OrderState.LIVE,
+        state=OrderState.FILLED if done else OrderState.PARTIALLY_FILLED,
         frozen_btc=ZERO if done else order.frozen_btc,
         filled_contracts=filled,
         average_price_usd=average,
@@ -189,7 +240,25 @@ def _side(text: str) -> Side:
         raise RefusalError("51000", "side") from None
 
 
-def _size(text: str, instrument: Instrument) -> Decimal:
+def _kind(text: str) -> OrderKind:
+    try:
+        return OrderKind(text)
+    except ValueError:
+        raise RefusalError("51000", "ordType") from None
+
+
+def _price(text: str, instrument: Instrument) -> Decimal:
+    if not text:
+        raise RefusalError("51204")
+    if not _SIZE.fullmatch(text):
+        raise RefusalError("51000", "px")
+    price_usd = Decimal(text)
+    if not price_usd or not _is_multiple(price_usd, instrument.tick_usd):
+        raise RefusalError("51000", "px")
+    return price_usd
+
+
+def _size(text: str, kind: OrderKind, instrument: Instrument) -> Decimal:
     if not _SIZE.fullmatch(text):
         raise RefusalError("51000", "sz")
     contracts = Decimal(text)
@@ -199,8 +268,10 @@ def _size(text: str, instrument: Instrument) -> Decimal:
         raise RefusalError("51020")
     if not _is_multiple(contracts, instrument.lot_contracts):
         raise RefusalError("51121")
-    if contracts > instrument.max_market_contracts:
+    if kind is OrderKind.MARKET and contracts > instrument.max_market_contracts:
         raise RefusalError("51202")
+    if contracts > instrument.max_limit_contracts:
+        raise RefusalError("51101", f"{instrument.max_limit_contracts:f}")
     return contracts
 
 

@@ -8,7 +8,10 @@ milliseconds, UTC):
   recorded as a path, so none is made up; and no quote is known before its time, as a close would be.
   A row without a recorded bid or ask has ``bid = ask = open``.
 * order-book snapshots (``bid_px_0``, ``ask_px_0``, ``mid``): best level of each side; no trade is
-  recorded, so the last price is the mid.
+  recorded, so the last price is the mid. Where each level has its amount (``bid_usd_0`` and so on, USD),
+  the whole book is read, in contracts of 100 USD rounded down to a tenth.
+
+`read_quotes` also reads captures of OKX's own messages, see ``captures``.
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ import csv
 import gzip
 import zlib
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stablesats.okx_simulator.book import Book, Level
+from stablesats.okx_simulator.captures import load_capture
 from stablesats.okx_simulator.errors import PriceFileError
 from stablesats.okx_simulator.replay import Quote
 
@@ -28,6 +34,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_USD_A_CONTRACT = Decimal(100)
+_TENTH = Decimal("0.1")
+
+
+def read_quotes(
+    path: str | Path, start: datetime | None = None, end: datetime | None = None
+) -> tuple[Quote, ...]:
+    """Read the quotes of any file that can be replayed, by its name: CSV as `load_quotes`, else a capture.
+
+    Raises:
+        PriceFileError: As `load_quotes` and `captures.load_capture` say.
+    """
+    path = Path(path)
+    if ".jsonl" in path.suffixes:
+        return load_capture(path, start, end)
+    return load_quotes(path, start, end)
 
 
 def load_quotes(
@@ -96,7 +118,9 @@ def _quote(path: Path, line: int, row: Mapping[str, str]) -> Quote | None:
         return None
     try:
         at = _EPOCH + timedelta(milliseconds=int(row["ts_ms"]))
-        quote = Quote(at, Decimal(bid), Decimal(ask), Decimal(last or bid))
+        book = _book(row)
+        bid_usd, ask_usd = (Decimal(bid), Decimal(ask)) if book is None else _best(book)
+        quote = Quote(at, bid_usd, ask_usd, Decimal(last or bid), book)
     except (KeyError, ValueError, InvalidOperation) as exc:
         raise PriceFileError(path, f"line {line}: ts_ms or a price is missing or not a number") from exc
     if not all(price.is_finite() and price > 0 for price in (quote.bid_usd, quote.ask_usd, quote.last_usd)):
@@ -104,3 +128,24 @@ def _quote(path: Path, line: int, row: Mapping[str, str]) -> Quote | None:
     if quote.bid_usd > quote.ask_usd:
         raise PriceFileError(path, f"line {line}: bid {bid} is above ask {ask}")
     return quote
+
+
+def _book(row: Mapping[str, str]) -> Book | None:
+    """Return the recorded levels of a row; None if it has none with an amount on both sides."""
+    book = Book(asks=_levels(row, "ask"), bids=_levels(row, "bid"))
+    return book if book.asks and book.bids else None
+
+
+def _best(book: Book) -> tuple[Decimal, Decimal]:
+    return book.bids[0].price_usd, book.asks[0].price_usd
+
+
+def _levels(row: Mapping[str, str], side: str) -> tuple[Level, ...]:
+    columns = takewhile(
+        lambda names: row.get(names[1]), ((f"{side}_px_{n}", f"{side}_usd_{n}") for n in count())
+    )
+    levels = (
+        Level(Decimal(row[price]), (Decimal(row[usd]) / _USD_A_CONTRACT).quantize(_TENTH, ROUND_FLOOR))
+        for price, usd in columns
+    )
+    return tuple(level for level in levels if level.contracts > 0)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from stablesats.okx_simulator.amounts import ONE, ZERO, exact
+from stablesats.okx_simulator.book import Book, BookShape, PriceLimits, made_up_book, price_limits
+from stablesats.okx_simulator.instrument import BTC_USD_SWAP, Instrument
 from stablesats.okx_simulator.replay import Quote, ReplayClock
 
 if TYPE_CHECKING:
@@ -33,25 +36,71 @@ class MarketPrice:
         return self.ask_usd if side.sign > 0 else self.bid_usd
 
 
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What an order meets: the prices of one moment, the book, and the band that it may trade in."""
+
+    price: MarketPrice
+    book: Book
+    limits: PriceLimits
+
+
 class PriceFeed:
-    """The current market price.
+    """The current market: prices, and the book that orders trade against.
 
     A price set by hand holds until `follow` gives the market back to the replay (or, without one, to the
-    configured price). The index is the middle of bid and ask, and the mark is the index: the basis between
-    them is zero.
+    configured price). The index is the middle of bid and ask where none is recorded or set, and the mark is
+    ``index x (1 + basis)``.
+
+    Args:
+        price_usd: The market without a replay.
+        replay: A recorded price history.
+        monotonic: Seconds of a clock that never goes back.
+        basis_ratio: How far the mark stands above the index; 0.001 is a tenth of a percent.
+        shape: How a book is made up where none is recorded.
+        instrument: Whose ticks and sizes the made-up book has.
+        seed: Decides the sizes of the made-up book.
     """
 
     def __init__(
-        self, price_usd: Decimal, replay: PriceReplay | None, *, monotonic: Callable[[], float]
+        self,
+        price_usd: Decimal,
+        replay: PriceReplay | None,
+        *,
+        monotonic: Callable[[], float],
+        basis_ratio: Decimal = ZERO,
+        shape: BookShape | None = None,
+        instrument: Instrument = BTC_USD_SWAP,
+        seed: int = 0,
     ) -> None:
         self.replay_clock = None if replay is None else ReplayClock(replay, monotonic=monotonic)
+        self.basis_ratio = basis_ratio
         self._configured = Quote(_NO_INSTANT, price_usd, price_usd, price_usd)
         self._by_hand: Quote | None = None
+        self._shape = shape or BookShape()
+        self._instrument = instrument
+        self._seed = seed
+        self._made_up: tuple[Quote | None, Book] = None, Book((), ())
 
-    def set_by_hand(self, bid_usd: Decimal, ask_usd: Decimal) -> None:
+    @property
+    def by_hand(self) -> Quote | None:
+        """The price set by hand, if one is."""
+        return self._by_hand
+
+    def set_by_hand(
+        self,
+        bid_usd: Decimal,
+        ask_usd: Decimal,
+        *,
+        book: Book | None = None,
+        index_usd: Decimal | None = None,
+    ) -> None:
         """Hold the market at these quotes, the last price being their middle."""
-        middle = (bid_usd + ask_usd) / 2
-        self._by_hand = Quote(_NO_INSTANT, bid_usd, ask_usd, middle)
+        self.hold(Quote(_NO_INSTANT, bid_usd, ask_usd, (bid_usd + ask_usd) / 2, book, index_usd))
+
+    def hold(self, quote: Quote) -> None:
+        """Hold the market at *quote*."""
+        self._by_hand = quote
 
     def follow(self) -> None:
         """Forget the price set by hand."""
@@ -59,11 +108,46 @@ class PriceFeed:
 
     def price(self, monotonic_at: float | None = None) -> MarketPrice:
         """Return the market at a past reading of the monotonic clock, or now."""
-        quote = self._quote(monotonic_at)
-        mid = quote.mid_usd
-        return MarketPrice(quote.bid_usd, quote.ask_usd, quote.last_usd, mark_usd=mid, index_usd=mid)
+        return self.price_of(self.quote(monotonic_at))
 
-    def _quote(self, monotonic_at: float | None) -> Quote:
+    @exact
+    def price_of(self, quote: Quote) -> MarketPrice:
+        """Return the prices that *quote* stands for."""
+        index = quote.mid_usd if quote.index_usd is None else quote.index_usd
+        mark = index * (ONE + self.basis_ratio) if self.basis_ratio else index
+        return MarketPrice(quote.bid_usd, quote.ask_usd, quote.last_usd, mark_usd=mark, index_usd=index)
+
+    def market(self, monotonic_at: float | None = None) -> Market:
+        """Return what an order meets at a past reading of the monotonic clock, or now."""
+        return self.market_of(self.quote(monotonic_at))
+
+    def market_of(self, quote: Quote) -> Market:
+        """Return the market that *quote* stands for."""
+        price, book = self.price_of(quote), self.book_of(quote)
+        return Market(price, book, price_limits(price.mark_usd, book, self._instrument))
+
+    def book(self, monotonic_at: float | None = None) -> Book:
+        """Return the book at a past reading of the monotonic clock, or now."""
+        return self.book_of(self.quote(monotonic_at))
+
+    def book_of(self, quote: Quote) -> Book:
+        """Return the recorded book of *quote*, or one made up around it."""
+        if quote.book is not None:
+            return quote.book
+        around, book = self._made_up
+        if around is not quote:
+            book = made_up_book(
+                quote.bid_usd,
+                quote.ask_usd,
+                shape=self._shape,
+                instrument=self._instrument,
+                seed=self._seed,
+            )
+            self._made_up = quote, book
+        return book
+
+    def quote(self, monotonic_at: float | None = None) -> Quote:
+        """Return the quote that holds at a past reading of the monotonic clock, or now."""
         if self._by_hand is not None:
             return self._by_hand
         if self.replay_clock is not None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from stablesats.errors import ConfigurationError
+from stablesats.okx_simulator.book import Book  # noqa: TC001 - read at run time when a saved state is loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,17 @@ MAX_SPEED: Final = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Best bid, best ask and last trade from instant *at* on; USD for one BTC, ``bid <= ask``."""
+    """Best bid, best ask and last trade from instant *at* on; USD for one BTC, ``bid <= ask``.
+
+    *book* is the depth where it was recorded, *index_usd* the index where it is not the middle.
+    """
 
     at: datetime
     bid_usd: Decimal
     ask_usd: Decimal
     last_usd: Decimal
+    book: Book | None = field(default=None, repr=False)
+    index_usd: Decimal | None = None
 
     @property
     def mid_usd(self) -> Decimal:
@@ -69,6 +75,11 @@ class PriceReplay:
     def ends_at(self) -> datetime:
         """The instant of the last quote."""
         return self._instants[-1]
+
+    def first_after(self, at: datetime) -> Quote | None:
+        """Return the first quote later than *at*, None after the last one."""
+        position = bisect_right(self._instants, at)
+        return self.quotes[position] if position < len(self.quotes) else None
 
     def quote_at(self, at: datetime) -> Quote:
         """Return the last quote at or before *at*; the first one if *at* is before all of them."""
@@ -124,6 +135,18 @@ class ReplayClock:
         if passed_secs >= (self.replay.ends_at - self._anchor_at).total_seconds():
             return self.replay.ends_at
         return self._anchor_at + timedelta(seconds=passed_secs)
+
+    def jump(self, at: datetime) -> None:
+        """Go to an instant of the history (kept within it); whether it runs stays as it is."""
+        self._anchor_at = min(max(at, self.replay.starts_at), self.replay.ends_at)
+        if self._running_since is not None:
+            self._running_since = self._monotonic()
+
+    def monotonic_of(self, at: datetime) -> float | None:
+        """Return the reading of the monotonic clock at which a running replay comes to *at*."""
+        if self._running_since is None:
+            return None
+        return self._running_since + (at - self._anchor_at).total_seconds() / float(self.replay.speed)
 
     def quote(self, monotonic_at: float | None = None) -> Quote:
         """Return the quote that holds at that reading of the monotonic clock, or now."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 
+ACCOUNT_UID: Final = "44705892343619584"
+"""The number of the one account."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GREEKS: Final = ("deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA")
 _UNUSED_POSITION_FIELDS: Final = (
@@ -123,6 +126,11 @@ def millis(at: datetime) -> str:
     return str((at - _EPOCH) // timedelta(milliseconds=1))
 
 
+def micros(at: datetime) -> str:
+    """Write an instant as OKX does in ``inTime`` and ``outTime``: Unix microseconds in a text."""
+    return str((at - _EPOCH) // timedelta(microseconds=1))
+
+
 def order_row(order: Order, instrument: Instrument) -> Row:
     """Return an order as GET order, orders-pending and orders-history show it."""
     ticket, fill = order.ticket, order.last_fill
@@ -133,7 +141,7 @@ def order_row(order: Order, instrument: Instrument) -> Row:
         "avgPx": plain_text(order.average_price_usd),
         "cTime": millis(order.created_at),
         "cancelSource": str(order.cancel_source),
-        "category": "normal",
+        "category": order.category.value,
         "ccy": "",
         "clOrdId": ticket.client_order_id,
         "fee": plain_text(order.fee_btc),
@@ -147,10 +155,10 @@ def order_row(order: Order, instrument: Instrument) -> Row:
         "lever": plain_text(order.lever),
         "linkedAlgoOrd": {"algoId": ""},
         "ordId": order.order_id,
-        "ordType": "market",
+        "ordType": ticket.kind.value,
         "pnl": plain_text(order.pnl_btc),
         "posSide": "net",
-        "px": "",
+        "px": plain_text(ticket.price_usd),
         "rebate": "0",
         "rebateCcy": instrument.settle_currency,
         "reduceOnly": "true" if ticket.reduce_only else "false",
@@ -165,15 +173,20 @@ def order_row(order: Order, instrument: Instrument) -> Row:
     }
 
 
+def execution_type(fill: Fill) -> str:
+    """Return ``M`` for an order that had waited in the book, ``T`` for one that took from it."""
+    return "M" if fill.is_maker else "T"
+
+
 def fill_row(fill: Fill, order: Order, instrument: Instrument) -> Row:
     """Return one execution as fills and fills-history show it."""
     return {
         "billId": fill.bill_id,
         "clOrdId": order.ticket.client_order_id,
-        "execType": "T",
+        "execType": execution_type(fill),
         "fee": plain_text(fill.fee_btc),
         "feeCcy": instrument.settle_currency,
-        "feeRate": plain_text(-instrument.taker_rate),
+        "feeRate": plain_text(-(instrument.maker_rate if fill.is_maker else instrument.taker_rate)),
         "fillPnl": plain_text(fill.pnl_btc),
         "fillPx": plain_text(fill.price_usd),
         "fillSz": plain_text(fill.contracts),

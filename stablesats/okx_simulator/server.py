@@ -1,74 +1,50 @@
-"""The HTTP shell: receives, authenticates, limits, lets faults happen, and wraps answers in an envelope."""
+"""The server: one exchange on the network, its REST API, its WebSockets and its admin API on one port."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, Self, assert_never
+from typing import TYPE_CHECKING, Any, Final, Self
 
-import structlog
 from aiohttp import web
 
-from stablesats.okx_simulator.account_endpoints import ACCOUNT_ENDPOINTS
 from stablesats.okx_simulator.admin import ADMIN_ACTIONS, AdminDesk
-from stablesats.okx_simulator.endpoints import Answer, Call, Endpoint
+from stablesats.okx_simulator.conditions import Conditions
 from stablesats.okx_simulator.errors import AdminRequestError, SimulatorStartError
 from stablesats.okx_simulator.exchange import Exchange
-from stablesats.okx_simulator.faults import (
-    AnswerStatus,
-    DelayAnswer,
-    DelayRequest,
-    DropAfter,
-    DropBefore,
-    Fault,
-    FaultScript,
-    HideOrder,
-    NotJson,
-)
-from stablesats.okx_simulator.public_endpoints import PUBLIC_ENDPOINTS
+from stablesats.okx_simulator.faults import FaultScript
+from stablesats.okx_simulator.json_texts import JsonTextError, load_json
 from stablesats.okx_simulator.rate_limits import RateLimiter
-from stablesats.okx_simulator.refusals import RefusalError, refusal_text
-from stablesats.okx_simulator.signatures import ApiKey, SignedRequest, authenticate
-from stablesats.okx_simulator.trade_endpoints import TRADE_ENDPOINTS
+from stablesats.okx_simulator.refusals import RefusalError
+from stablesats.okx_simulator.rest import Received, RestService, is_known_path, json_response
+from stablesats.okx_simulator.saved_state import StateFile, write_file
+from stablesats.okx_simulator.signatures import ApiKey
+from stablesats.okx_simulator.streams import StreamService, stream_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import asyncio
+    from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
+    from stablesats.okx_simulator.certificates import Certificate
     from stablesats.okx_simulator.config import SimulatorConfig
+    from stablesats.okx_simulator.endpoints import Answer
+    from stablesats.okx_simulator.subscriptions import StreamKind
 
-_log: Final = structlog.get_logger(__name__)
-_ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
-    (endpoint.method, endpoint.path): endpoint
-    for endpoint in (*PUBLIC_ENDPOINTS, *ACCOUNT_ENDPOINTS, *TRADE_ENDPOINTS)
-}
-_KNOWN_PATHS: Final = frozenset(path for _, path in (*_ENDPOINTS, *ADMIN_ACTIONS))
 _MAX_BODY_BYTES: Final = 128 * 1024
 _SHUTDOWN_SECS: Final = 0.5
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_GATEWAY_PAGE: Final = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+_ADMIN_PATHS: Final = frozenset(path for _, path in ADMIN_ACTIONS)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """A request with its body read."""
-
-    request: web.Request
-    body: bytes
-    at: datetime
-
-
 class OkxSimulator:
-    """A server that OKX REST clients can talk to, with one account, `BTC-USD-SWAP` and a price to replay.
+    """A server that OKX clients can talk to, with one account, `BTC-USD-SWAP` and a price to replay.
 
     Use it as ``async with OkxSimulator(config) as simulator`` and point a client at `base_url`. `stop` and
     `start` take the exchange off the network and back on the same port; orders, balances and the replay
@@ -78,6 +54,10 @@ class OkxSimulator:
         config: Key, balances, prices and behaviour.
         now: Wall clock, aware UTC: judges signatures and stamps orders.
         monotonic: Seconds of a clock that never goes back: drives replay, rate limits and delays.
+        state_path: Where the exchange is saved when it stops, and loaded from at first if the file exists.
+
+    Raises:
+        SavedStateError: If the file exists and is not a state of this exchange.
     """
 
     def __init__(
@@ -86,18 +66,49 @@ class OkxSimulator:
         *,
         now: Callable[[], datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
+        state_path: Path | None = None,
     ) -> None:
         self.config = config
         self.exchange = Exchange(config, now=now, monotonic=monotonic)
-        self.faults = FaultScript()
+        self.faults = FaultScript(config.seed)
+        self.conditions = Conditions()
         self.requests: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.certificate: Certificate | None = None
         self._now = now
-        self._api_key = ApiKey(config.api_key, config.secret, config.passphrase)
-        self._limiter = RateLimiter(enabled=config.rate_limits, monotonic=monotonic)
-        self._admin = AdminDesk(self.exchange, self.faults, requests=self.requests, refusals=self.refusals)
+        self._state_file = None if state_path is None else StateFile(state_path)
+        limiter = RateLimiter(enabled=config.rate_limits, monotonic=monotonic)
+        self._rest = RestService(
+            self.exchange,
+            config,
+            conditions=self.conditions,
+            limiter=limiter,
+            now=self._server_now,
+            refusals=self.refusals,
+        )
+        self.streams = StreamService(
+            self.exchange,
+            ApiKey(config.api_key, config.secret, config.passphrase),
+            faults=self.faults,
+            limiter=limiter,
+            execute=self._execute_operation,
+            now=self._server_now,
+            monotonic=monotonic,
+            rate_limits=config.rate_limits,
+        )
+        self._admin = AdminDesk(
+            self.exchange,
+            self.faults,
+            requests=self.requests,
+            refusals=self.refusals,
+            conditions=self.conditions,
+            save=self.save,
+        )
         self._runner: web.AppRunner | None = None
         self._port = config.port
+        self._tls_port = config.tls_port
+        if self._state_file is not None and self._state_file.exists():
+            self._state_file.load(self.exchange)
 
     def __repr__(self) -> str:
         return f"<OkxSimulator {self.config.host}:{self._port} {self.exchange!r}>"
@@ -105,38 +116,61 @@ class OkxSimulator:
     @property
     def base_url(self) -> str:
         """Where clients reach the exchange; with port 0 known once started."""
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"http://{host}:{self._port}"
+        return f"http://{self._host_in_url}:{self._port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Where clients reach its WebSockets: this with ``/public`` or ``/private`` behind it."""
+        return f"ws://{self._host_in_url}:{self._port}/ws/v5"
+
+    @property
+    def tls_url(self) -> str | None:
+        """Where clients that insist on TLS reach it; None without a TLS port."""
+        return None if self._tls_port is None else f"https://{self._host_in_url}:{self._tls_port}"
 
     async def start(self) -> None:
         """Listen; a second start does nothing. The first one also starts an autostarted replay.
 
         Raises:
-            SimulatorStartError: If the address cannot be listened on.
+            SimulatorStartError: If an address cannot be listened on, or TLS is wanted and the package
+                ``cryptography`` is not installed.
         """
         if self._runner is not None:
             return
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._serve)
+        app.on_shutdown.append(self._close_streams)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECS)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self.config.host, self._port).start()
-        except (OSError, UnicodeError) as exc:  # the latter for a host that is no name at all, such as a..b
+            self._port = await self._listen(runner, self._port, tls=False)
+            if self._tls_port is not None:
+                self._tls_port = await self._listen(runner, self._tls_port, tls=True)
+        except SimulatorStartError:
             await runner.cleanup()
-            reason = getattr(exc, "strerror", None) or str(exc)
-            raise SimulatorStartError(self.config.host, self._port, reason) from exc
+            raise
         self._runner = runner
-        self._port = runner.addresses[0][1]
         clock = self.exchange.feed.replay_clock
         if clock is not None and self.config.replay_autostart and not clock.started:
             clock.start()
 
     async def stop(self) -> None:
-        """Leave the network; a second stop does nothing."""
+        """Leave the network and save the state if it has a file; a second stop does nothing."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+            self.save()
+
+    def save(self) -> bool:
+        """Write the state to its file; returns whether there is one.
+
+        Raises:
+            SavedStateError: If it cannot be written.
+        """
+        if self._state_file is None:
+            return False
+        self._state_file.save(self.exchange)
+        return True
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -150,179 +184,120 @@ class OkxSimulator:
     ) -> None:
         await self.stop()
 
+    @property
+    def _host_in_url(self) -> str:
+        return f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+
+    def _server_now(self) -> datetime:
+        return self._now() + self.conditions.clock_skew
+
+    async def _listen(self, runner: web.AppRunner, port: int, *, tls: bool) -> int:
+        context = self._certificate().server_context() if tls else None
+        try:
+            await web.TCPSite(runner, self.config.host, port, ssl_context=context).start()
+        except (OSError, UnicodeError) as exc:  # the latter for a host that is no name at all, such as a..b
+            reason = getattr(exc, "strerror", None) or str(exc)
+            raise SimulatorStartError(self.config.host, port, reason) from exc
+        bound: int = runner.addresses[-1][1]
+        return bound
+
+    def _certificate(self) -> Certificate:
+        if self.certificate is None:
+            try:
+                from stablesats.okx_simulator.certificates import make_certificate  # noqa: PLC0415 - optional
+            except ImportError as exc:
+                raise SimulatorStartError(
+                    self.config.host, self.config.tls_port or 0, "TLS needs the package cryptography"
+                ) from exc
+            self.certificate = make_certificate(self.config.host, _utc_now())
+        return self.certificate
+
+    async def _close_streams(self, _app: web.Application) -> None:
+        await self.streams.close()
+
+    def _execute_operation(self, operation: str, arguments: object) -> Answer:
+        return self._rest.execute("POST", f"/api/v5/trade/{operation}", arguments, at=self._server_now())
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
-        self.requests[path if path in _KNOWN_PATHS else "other"] += 1
+        kind = stream_kind(path)
+        is_known = kind is not None or is_known_path(path) or path in _ADMIN_PATHS
+        self.requests[path if is_known else "other"] += 1
         try:
+            if kind is not None:
+                return await self._serve_stream(request, kind)
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._refused(RefusalError("413", str(_MAX_BODY_BYTES)))
-        received = _Received(request, body, self._now())
+            return self._rest.refused(RefusalError("413", str(_MAX_BODY_BYTES)))
+        received = Received(request, body, self._server_now())
         if path.startswith("/admin/"):
-            return self._serve_admin(received)
-        return await self._serve_with_faults(received)
+            answer = self._serve_admin(received)
+        else:
+            answer = await self._rest.serve(received, self.faults.take(request.method, path))
+        self.streams.wake()
+        return answer
 
-    async def _serve_with_faults(self, received: _Received) -> web.StreamResponse:
-        request = received.request
-        fault: Fault | None = self.faults.take(request.method, request.path)
-        match fault:
-            case None:
-                return self._serve_okx(received)
-            case DropBefore():
-                return _dropped(request)
-            case DropAfter():
-                self._serve_okx(received)
-                return _dropped(request)
-            case DelayRequest(milliseconds):
-                await asyncio.sleep(milliseconds / 1000)
-                return self._serve_okx(received)
-            case DelayAnswer(milliseconds):
-                answer = self._serve_okx(received)
-                await asyncio.sleep(milliseconds / 1000)
-                return answer
-            case AnswerStatus(status, code):
-                self.refusals[code] += 1
-                return _json({"code": code, "data": [], "msg": refusal_text(code)}, status)
-            case NotJson(status):
-                return web.Response(text=_GATEWAY_PAGE, status=status, content_type="text/html")
-            case HideOrder(milliseconds):
-                orders_before = self.exchange.order_count
-                answer = self._serve_okx(received)
-                self.exchange.hide_orders_since(orders_before, milliseconds)
-                return answer
-            case unreachable:
-                assert_never(unreachable)
-
-    def _serve_okx(self, received: _Received) -> web.Response:
-        started_at = self._now()
+    async def _serve_stream(self, request: web.Request, kind: StreamKind) -> web.StreamResponse:
+        if self.conditions.maintenance_since is not None:
+            return self._rest.refused(RefusalError("50001"))
         try:
-            answer = self._execute(received, started_at)
+            return await self.streams.serve(request, kind)
         except RefusalError as refusal:
-            return self._refused(refusal)
-        except Exception:  # noqa: BLE001 - logged and answered: see below
-            # The edge of the server: a defect is answered as OKX would answer it, counted and logged.
-            _log.exception("okx_simulator_request_failed", path=received.request.path)
-            return self._refused(RefusalError("50026"))
-        self._count_refusals(answer)
-        envelope = {"code": answer.code, "data": answer.data, "msg": answer.message}
-        if answer.is_trade:
-            envelope |= {"inTime": _micros(received.at), "outTime": _micros(self._now())}
-        return _json(envelope)
+            return self._rest.refused(refusal)
+        except web.HTTPBadRequest:  # no WebSocket handshake
+            return self._rest.refused(RefusalError("404", request.path))
 
-    def _execute(self, received: _Received, started_at: datetime) -> Answer:
-        request = received.request
-        endpoint = _endpoint(request)
-        caller = request.remote or ""
-        if endpoint.is_private:
-            signed = SignedRequest(request.method, request.raw_path, received.body)
-            authenticate(signed, request.headers, self._api_key, now=received.at)
-            caller = self.config.api_key
-        body = _parse_body(received) if request.method == "POST" else None
-        query = dict(request.query)
-        charges = [
-            (charge, _parameter(query, body, charge.limit.keyed_by)) for charge in endpoint.charges(body)
-        ]
-        self._limiter.spend(caller, charges)
-        call = Call(
-            exchange=self.exchange,
-            config=self.config,
-            query=query,
-            body=body,
-            received_at=received.at,
-            started_at=started_at,
-            expires_at=_parse_expiry(request.headers.get("expTime", "")),
-        )
-        return endpoint.handler(call)
-
-    def _refused(self, refusal: RefusalError) -> web.Response:
-        self.refusals[refusal.code] += 1
-        envelope: dict[str, Any] = {"code": refusal.code, "msg": refusal.message}
-        if refusal.has_data:
-            envelope["data"] = []
-        return _json(envelope, refusal.http_status)
-
-    def _count_refusals(self, answer: Answer) -> None:
-        if answer.code != "0":
-            self.refusals.update(item["sCode"] for item in answer.data if item["sCode"] != "0")
-
-    def _serve_admin(self, received: _Received) -> web.Response:
+    def _serve_admin(self, received: Received) -> web.Response:
         request = received.request
         if not _is_loopback(request.remote):
-            return _json({"error": "the admin API answers on loopback only"}, 403)
+            return json_response({"error": "the admin API answers on loopback only"}, 403)
         action = ADMIN_ACTIONS.get((request.method, request.path))
         if action is None:
-            return _json({"error": f"there is no {request.method} {request.path}"}, 404)
+            return json_response({"error": f"there is no {request.method} {request.path}"}, 404)
         try:
-            return _json(action(self._admin, _admin_fields(received.body)))
+            return json_response(action(self._admin, _admin_fields(received.body)))
         except AdminRequestError as exc:
-            return _json({"error": str(exc)}, 400)
+            return json_response({"error": str(exc)}, 400)
 
 
-async def serve(config: SimulatorConfig, *, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
+async def serve(
+    config: SimulatorConfig,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None],
+    state_path: Path | None = None,
+    certificate_path: Path | None = None,
+) -> None:
     """Run a simulator until *stop* is set.
 
     Args:
         config: What to simulate.
         stop: Ends the server; requests under way get half a second.
-        on_ready: Called once with the base URL, when the server answers.
+        on_ready: Called once with the base URL, when the server answers, and then with the TLS one if any.
+        state_path: Where the state is kept from one run to the next.
+        certificate_path: Where to write the certificate that clients of the TLS port have to trust.
 
     Raises:
-        SimulatorStartError: If the address cannot be listened on.
+        SimulatorStartError: If an address cannot be listened on.
+        SavedStateError: If the state cannot be read or written, or the certificate cannot be written.
     """
-    async with OkxSimulator(config) as simulator:
+    async with OkxSimulator(config, state_path=state_path) as simulator:
+        if certificate_path is not None and simulator.certificate is not None:
+            write_file(certificate_path, simulator.certificate.certificate_pem)
         on_ready(simulator.base_url)
+        if simulator.tls_url is not None:
+            on_ready(simulator.tls_url)
         await stop.wait()
-
-
-def _endpoint(request: web.Request) -> Endpoint:
-    endpoint = _ENDPOINTS.get((request.method, request.path))
-    if endpoint is not None:
-        return endpoint
-    if request.path in _KNOWN_PATHS:
-        raise RefusalError("50115")
-    raise RefusalError("404", request.path)
-
-
-def _parse_body(received: _Received) -> Any:
-    if received.request.content_type != "application/json":
-        raise RefusalError("50006")
-    return _load_json(received.body)
-
-
-def _load_json(body: bytes) -> Any:
-    """Parse JSON, keeping every number as the text it was sent as: no amount passes through a float."""
-    try:
-        return json.loads(body, parse_float=str, parse_int=str, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RefusalError("50002") from None
 
 
 def _admin_fields(body: bytes) -> dict[str, Any]:
     try:
-        fields = _load_json(body or b"{}")
-    except RefusalError:
+        fields = load_json(body or b"{}")
+    except JsonTextError:
         fields = None
     if not isinstance(fields, dict):
         raise AdminRequestError("the body must be a JSON object")
     return fields
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-def _parse_expiry(text: str) -> datetime | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 14):
-        raise RefusalError("51000", "expTime")
-    return _EPOCH + timedelta(milliseconds=int(text))
-
-
-def _parameter(query: Mapping[str, str], body: Any, name: str) -> str:
-    first = body[0] if isinstance(body, list) and body else body
-    value = query.get(name) or (first.get(name) if isinstance(first, dict) else None)
-    return value if isinstance(value, str) else ""
 
 
 def _is_loopback(remote: str | None) -> bool:
@@ -330,18 +305,3 @@ def _is_loopback(remote: str | None) -> bool:
         return remote is not None and ip_address(remote).is_loopback
     except ValueError:
         return False
-
-
-def _micros(at: datetime) -> str:
-    return str((at - _EPOCH) // timedelta(microseconds=1))
-
-
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.json_response(value, status=status)
-
-
-def _dropped(request: web.Request) -> web.Response:
-    """Cut the connection; the response returned is never written."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
+_LOGIN_TARGET: Final = "/users/self/verify"
+_SECONDS: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _HEADERS: Final = (
     ("OK-ACCESS-KEY", "50103"),
     ("OK-ACCESS-PASSPHRASE", "50104"),
@@ -66,6 +69,35 @@ def authenticate(
         raise RefusalError("50105")
     if not _same(headers["OK-ACCESS-SIGN"], _signature(request, timestamp, api_key.secret)):
         raise RefusalError("50113")
+
+
+def authenticate_login(fields: Mapping[str, object], api_key: ApiKey, *, now: datetime) -> None:
+    """Accept a WebSocket login signed with *api_key* no more than 30 s before or after *now*.
+
+    Source: OKX API v5, "WebSocket login": the timestamp is in seconds, a text or a number.
+
+    Raises:
+        RefusalError: 60027 for a missing field; 60004 for an unreadable time, 60006 for one too far away;
+            60005, 60024 or 60007 for a wrong key, passphrase or signature.
+    """
+    given: dict[str, str] = {}
+    for name in ("apiKey", "passphrase", "timestamp", "sign"):
+        value = fields.get(name)
+        if not isinstance(value, str) or not value:
+            raise RefusalError("60027", name)
+        given[name] = value
+    timestamp = given["timestamp"]
+    if not _SECONDS.fullmatch(timestamp):
+        raise RefusalError("60004")
+    if abs(float(timestamp) - now.timestamp()) > CLOCK_TOLERANCE.total_seconds():
+        raise RefusalError("60006")
+    if not _same(given["apiKey"], api_key.key):
+        raise RefusalError("60005")
+    if not _same(given["passphrase"], api_key.passphrase):
+        raise RefusalError("60024")
+    login = SignedRequest("GET", _LOGIN_TARGET, b"")
+    if not _same(given["sign"], _signature(login, timestamp, api_key.secret)):
+        raise RefusalError("60007")
 
 
 def _parse_timestamp(text: str) -> datetime:

@@ -13,6 +13,7 @@ from stablesats.okx_simulator.orders import (
     check_net_side,
     checked_client_id,
     field_text,
+    instrument_named,
     parse_ticket,
 )
 from stablesats.okx_simulator.rate_limits import Charge, Limit
@@ -21,6 +22,7 @@ from stablesats.okx_simulator.rows import fill_row, millis, order_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from stablesats.okx_simulator.orders import Order
     from stablesats.okx_simulator.rows import Row
@@ -32,7 +34,7 @@ _ALL_ORDERS: Final = Limit("all new orders of an account", 1000, code="50061")
 
 
 def place_order(call: Call) -> Answer:
-    """Accept one market order; the answer says accepted, not filled."""
+    """Accept one order; the answer says accepted, not filled."""
     call.check_not_expired()
     return _items([_placed(call, call.fields)])
 
@@ -61,7 +63,7 @@ def cancel_order(call: Call) -> Answer:
     order_id, client_order_id = field_text(call.fields, "ordId"), field_text(call.fields, "clOrdId")
     item = {"clOrdId": client_order_id, "ordId": order_id, "ts": millis(call.started_at)}
     try:
-        call.instrument_only(field_text(call.fields, "instId"))
+        instrument_named(call.fields, call.exchange.instrument)
         order = call.exchange.cancel(order_id=order_id, client_order_id=client_order_id)
     except RefusalError as refusal:
         return _items([item | _refused(refusal)])
@@ -108,14 +110,24 @@ def fills(call: Call) -> Answer:
     return Answer(page(rows, call.query, key="billId", time_key="ts"))
 
 
-def _placed(call: Call, raw: object) -> Row:
+def refused_items(body: object, refusal: RefusalError, at: datetime) -> Answer:
+    """Refuse every order of a request for the same reason."""
+    orders = body if isinstance(body, list) else [body]
+    return _items([_item(raw, at) | _refused(refusal) for raw in orders])
+
+
+def _item(raw: object, at: datetime) -> Row:
     named: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
-    item = {
+    return {
         "clOrdId": _echo(named.get("clOrdId")),
-        "ordId": "",
+        "ordId": _echo(named.get("ordId")),
         "tag": _echo(named.get("tag")),
-        "ts": millis(call.started_at),
+        "ts": millis(at),
     }
+
+
+def _placed(call: Call, raw: object) -> Row:
+    item = _item(raw, call.started_at) | {"ordId": ""}
     try:
         order = call.exchange.place(parse_ticket(raw, call.exchange.instrument))
     except RefusalError as refusal:
@@ -168,20 +180,34 @@ def _flat(name: str, burst: int, *, keyed_by: str = "") -> Charges:
     return lambda _body: charges
 
 
-def _trade(method: str, path: str, handler: Handler, charges: Charges) -> Endpoint:
+def _trade(
+    method: str, path: str, handler: Handler, charges: Charges, *, is_itemised: bool = False
+) -> Endpoint:
     return Endpoint(
-        method=method, path=f"/api/v5/trade/{path}", handler=handler, charges=charges, is_private=True
+        method=method,
+        path=f"/api/v5/trade/{path}",
+        handler=handler,
+        charges=charges,
+        is_private=True,
+        is_itemised=is_itemised,
     )
 
 
 TRADE_ENDPOINTS: Final = (
-    _trade("POST", "order", place_order, _one_order),
-    _trade("POST", "batch-orders", place_orders, _batch),
+    _trade("POST", "order", place_order, _one_order, is_itemised=True),
+    _trade("POST", "batch-orders", place_orders, _batch, is_itemised=True),
     _trade("GET", "order", order_details, _flat("GET trade/order", 60, keyed_by="instId")),
-    _trade("POST", "cancel-order", cancel_order, _flat("trade/cancel-order", 60, keyed_by="instId")),
+    _trade(
+        "POST",
+        "cancel-order",
+        cancel_order,
+        _flat("trade/cancel-order", 60, keyed_by="instId"),
+        is_itemised=True,
+    ),
     _trade("POST", "close-position", close_position, _flat("trade/close-position", 20, keyed_by="instId")),
     _trade("GET", "orders-pending", pending_orders, _flat("trade/orders-pending", 60)),
     _trade("GET", "orders-history", order_history, _flat("trade/orders-history", 40)),
+    _trade("GET", "orders-history-archive", order_history, _flat("trade/orders-history-archive", 20)),
     _trade("GET", "fills", fills, _flat("trade/fills", 60)),
     _trade("GET", "fills-history", fills, _flat("trade/fills-history", 10)),
 )

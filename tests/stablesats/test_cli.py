@@ -1,10 +1,15 @@
 """The commands' small print: versions, help, bad settings. What they do is in tests/system."""
 
 import asyncio
+import json
 import os
+import signal
+import ssl
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 
@@ -37,7 +42,8 @@ async def test_version_names_the_program() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("demo",), ("run", "engine"), ("okx-simulator",), ("balances",), ("run",), ()]
+    "command",
+    [("demo",), ("run", "engine"), ("okx-simulator",), ("okx",), ("balances",), ("run",), ()],
 )
 async def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     """``--help`` works everywhere."""
@@ -53,6 +59,8 @@ async def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
         (("run", "engine"), {"STABLESATS_HEDGING__POLL_INTERVAL_SECS": "soon"}, "hedging.poll_interval_secs"),
         (("okx-simulator", "--replay", "/nonexistent.csv"), {}, "/nonexistent.csv"),
         (("okx-simulator", "--lever", "0"), {}, "lever"),
+        (("okx-simulator", "--replay", "/nonexistent.jsonl"), {}, "/nonexistent.jsonl"),
+        (("okx-simulator", "--port", "0", "--state", "/dev/null"), {}, "/dev/null"),
     ],
 )
 async def test_a_bad_setting_is_one_line_that_names_it(
@@ -71,3 +79,32 @@ async def test_a_number_that_is_none_is_a_usage_error() -> None:
     result = await run("okx-simulator", "--price", "cheap")
     assert result.exit_code == 2
     assert "--price" in result.stderr
+
+
+async def test_simulator_serves_both_ports_and_keeps_its_state(tmp_path: Path) -> None:
+    """It prints its addresses, writes the certificate that makes the second one work, and goes on next time."""
+    state, certificate = tmp_path / "state.json", tmp_path / "simulator.pem"
+    options = ("--port", "0", "--tls-port", "0", "--tls-certificate", str(certificate), "--state", str(state),
+               "--fill-delay-ms", "5", "--transfer-ms", "5", "--block-ms", "5")  # fmt: skip
+    for cash in ("10", "12.5"):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "stablesats", "okx-simulator", *options,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            lines = [(await asyncio.wait_for(process.stdout.readline(), 60)).decode() for _ in range(2)]
+            plain, secure = (line.removeprefix("okx-simulator: ").strip() for line in lines)
+            context = ssl.create_default_context(cafile=str(certificate))
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{plain}/admin/state") as answer:
+                    assert (await answer.json())["cash_btc"] == cash
+                async with session.get(f"{secure}/api/v5/public/time", ssl=context) as answer:
+                    assert (await answer.json())["code"] == "0"
+                async with session.post(f"{plain}/admin/deposit", json={"trading_btc": "2.5"}) as answer:
+                    assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0
+    assert json.loads(state.read_text())["account"]["deposited_btc"] == "15.0"

@@ -6,8 +6,11 @@ from decimal import Decimal
 import pytest
 
 from stablesats.okx import (
+    InsufficientMarginError,
+    NewOrder,
     OkxOutcomeUnknownError,
     OkxProtocolError,
+    OrderAck,
     OrderSide,
     Position,
     TradingBalance,
@@ -144,3 +147,65 @@ def test_an_instrument_that_is_not_in_the_answer_is_an_error(instrument_row) -> 
     """The rules of another contract are not taken for ours."""
     with pytest.raises(OkxProtocolError, match="expected one row for BTC-USD-SWAP, found 0"):
         answers.instrument_of([instrument_row(instId="ETH-USD-SWAP")], calls.instrument(SWAP))
+
+
+BATCH = calls.batch_orders(
+    SWAP,
+    [
+        NewOrder(side=OrderSide.SELL, size_contracts=1, client_order_id=own)
+        for own in ("a1", "a2", "a3", "a4")
+    ],
+    expires_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+def test_each_order_of_a_batch_has_an_outcome_of_its_own() -> None:
+    """Found by our id and not by its place; accepted without an id, or an ambiguous code, is unknown."""
+    rows = [
+        {"clOrdId": "a2", "ordId": "", "sCode": "51008", "sMsg": "Insufficient margin"},
+        {"clOrdId": "a1", "ordId": "7", "sCode": "0", "sMsg": ""},
+        {"clOrdId": "a4", "ordId": "", "sCode": "0", "sMsg": ""},
+        {"clOrdId": "a3", "ordId": "", "sCode": "51149", "sMsg": "Order timed out"},
+    ]
+    outcomes = answers.batch_outcomes_of(rows, BATCH)
+    assert list(outcomes) == ["a1", "a2", "a3", "a4"]
+    assert outcomes["a1"] == OrderAck(order_id="7", client_order_id="a1")
+    assert isinstance(outcomes["a2"], InsufficientMarginError)
+    unknown = [outcomes["a3"], outcomes["a4"]]
+    assert all(isinstance(outcome, OkxOutcomeUnknownError) for outcome in unknown)
+    assert [outcome.client_order_id for outcome in unknown] == ["a3", "a4"]
+
+
+@pytest.mark.parametrize("answered", [[], ["a1"], ["a1", "a2", "a3", "a5"], ["a1", "a2", "a3", "a3"]])
+def test_a_batch_whose_items_are_not_its_orders_is_unknown_as_a_whole(answered: list[str]) -> None:
+    """No outcome is left out and none is given to another order."""
+    rows = [{"clOrdId": own, "ordId": "7", "sCode": "0", "sMsg": ""} for own in answered]
+    with pytest.raises(OkxOutcomeUnknownError) as unknown:
+        answers.batch_outcomes_of(rows, BATCH)
+    assert unknown.value.client_order_id == "a1,a2,a3,a4"
+
+
+def test_a_book_keeps_okxs_order_and_number() -> None:
+    """Best price first, as sent."""
+    row = {
+        "asks": [["50000.1", "3", "0", "1"], ["50000.2", "4", "0", "2"]],
+        "bids": [["50000", "5", "0", "1"]],
+        "ts": "1767268800000",
+        "seqId": 12,
+    }
+    book = answers.order_book_of([row], calls.order_book(SWAP, 2))
+    assert book.best_ask is not None
+    assert (book.inst_id, book.best_ask.price_usd, len(book.asks), book.sequence) == (
+        SWAP,
+        Decimal("50000.1"),
+        2,
+        12,
+    )
+
+
+@pytest.mark.parametrize("change", [{"asks": None}, {"bids": [["x", "1"]]}, {"ts": ""}])
+def test_a_malformed_book_is_an_error(change) -> None:
+    """An empty side is a fact, a missing one is not."""
+    row = {"asks": [], "bids": [], "ts": "1", "seqId": 1, **change}
+    with pytest.raises(OkxProtocolError, match="malformed book"):
+        answers.order_book_of([row], calls.order_book(SWAP, 1))

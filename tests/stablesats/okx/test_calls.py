@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablesats.okx import OkxInvalidRequestError, OrderSide, calls
+from stablesats.okx import NewOrder, OkxInvalidRequestError, OrderSide, OrderType, Page, calls
 
 SWAP = "BTC-USD-SWAP"
 REDUCING_BUY = (
@@ -29,6 +29,49 @@ EXPIRY = datetime(2026, 1, 1, 12, 0, 0, 1_999, UTC)
         (calls.leverage(SWAP), "GET", "/api/v5/account/leverage-info?instId=BTC-USD-SWAP&mgnMode=cross"),
         (calls.balance("BTC"), "GET", "/api/v5/account/balance?ccy=BTC"),
         (calls.positions(SWAP), "GET", "/api/v5/account/positions?instId=BTC-USD-SWAP"),
+        (calls.tickers(), "GET", "/api/v5/market/tickers?instType=SWAP"),
+        (calls.order_book(SWAP, 5), "GET", "/api/v5/market/books?instId=BTC-USD-SWAP&sz=5"),
+        (calls.mark_price(SWAP), "GET", "/api/v5/public/mark-price?instId=BTC-USD-SWAP&instType=SWAP"),
+        (calls.funding_rate(SWAP), "GET", "/api/v5/public/funding-rate?instId=BTC-USD-SWAP"),
+        (calls.system_status(), "GET", "/api/v5/system/status"),
+        (calls.max_size(SWAP), "GET", "/api/v5/account/max-size?instId=BTC-USD-SWAP&tdMode=cross"),
+        (calls.max_withdrawal("BTC"), "GET", "/api/v5/account/max-withdrawal?ccy=BTC"),
+        (
+            calls.trade_fees("BTC-USD"),
+            "GET",
+            "/api/v5/account/trade-fee?instType=SWAP&instFamily=BTC-USD",
+        ),
+        (
+            calls.bills("BTC", "8", Page(older_than="77", limit=2)),
+            "GET",
+            "/api/v5/account/bills?ccy=BTC&type=8&after=77&limit=2",
+        ),
+        (calls.bills("BTC", "", archive=True), "GET", "/api/v5/account/bills-archive?ccy=BTC&limit=100"),
+        (
+            calls.pending_orders(SWAP),
+            "GET",
+            "/api/v5/trade/orders-pending?instId=BTC-USD-SWAP&instType=SWAP&limit=100",
+        ),
+        (
+            calls.order_history(SWAP, Page(since=EXPIRY)),
+            "GET",
+            "/api/v5/trade/orders-history?instId=BTC-USD-SWAP&instType=SWAP&begin=1767268800001&limit=100",
+        ),
+        (
+            calls.order_history(SWAP, archive=True),
+            "GET",
+            "/api/v5/trade/orders-history-archive?instId=BTC-USD-SWAP&instType=SWAP&limit=100",
+        ),
+        (
+            calls.fills(SWAP, order_id="9"),
+            "GET",
+            "/api/v5/trade/fills?instId=BTC-USD-SWAP&instType=SWAP&ordId=9&limit=100",
+        ),
+        (
+            calls.fills(SWAP, archive=True),
+            "GET",
+            "/api/v5/trade/fills-history?instId=BTC-USD-SWAP&instType=SWAP&limit=100",
+        ),
         (calls.order_details(SWAP, "a1"), "GET", "/api/v5/trade/order?instId=BTC-USD-SWAP&clOrdId=a1"),
     ],
 )
@@ -68,6 +111,78 @@ def test_a_write_is_a_path_and_a_body(call: calls.Call, path: str, body: str) ->
     """Our order id is in every write, so that every outcome can be asked for."""
     assert (call.endpoint.method, call.request_target, call.body) == ("POST", path, body)
     assert (call.client_order_id, call.inst_id) == ("a1", SWAP)
+
+
+def test_a_setting_is_a_path_and_a_body() -> None:
+    """Leverage as text, net mode by OKX's name."""
+    assert calls.set_leverage(SWAP, 2).body == '{"instId":"BTC-USD-SWAP","lever":"2","mgnMode":"cross"}'
+    assert calls.set_net_mode().body == '{"posMode":"net_mode"}'
+
+
+def test_a_limit_order_says_its_price() -> None:
+    """Plain notation, like the size."""
+    order = NewOrder(
+        side=OrderSide.BUY,
+        size_contracts=1,
+        client_order_id="a1",
+        order_type=OrderType.POST_ONLY,
+        limit_price_usd=Decimal("5E+4"),
+    )
+    call = calls.new_order(SWAP, order, expires_at=EXPIRY)
+    assert call.body == (
+        '{"instId":"BTC-USD-SWAP","tdMode":"cross","side":"buy","ordType":"post_only","sz":"1",'
+        '"px":"50000","clOrdId":"a1"}'
+    )
+
+
+def market(client_order_id: str) -> NewOrder:
+    return NewOrder(side=OrderSide.SELL, size_contracts=1, client_order_id=client_order_id)
+
+
+def test_a_batch_is_a_list_of_orders() -> None:
+    """It counts as so many orders, and its outcome is unknown under all their ids."""
+    call = calls.batch_orders(SWAP, [market("a1"), market("a2")], expires_at=EXPIRY)
+    assert [order["clOrdId"] for order in json.loads(call.body)] == ["a1", "a2"]
+    assert (call.request_target, call.cost, call.client_order_id, call.inst_id) == (
+        "/api/v5/trade/batch-orders",
+        2,
+        "a1,a2",
+        SWAP,
+    )
+    assert call.expires_at_ms is not None
+
+
+@pytest.mark.parametrize(
+    ("orders", "match"),
+    [
+        ([], "1 to 20 orders, found 0"),
+        ([market(f"a{n}") for n in range(21)], "1 to 20 orders, found 21"),
+        ([market("a1"), market("a1")], "the same client order id"),
+        ([market("a1"), market("a-2")], "not 1 to 32 letters"),
+    ],
+)
+def test_a_batch_that_okx_would_turn_away_is_never_sent(orders: list[NewOrder], match: str) -> None:
+    """Twenty at most, every id its own."""
+    with pytest.raises(OkxInvalidRequestError, match=match):
+        calls.batch_orders(SWAP, orders, expires_at=EXPIRY)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: calls.order_book(SWAP, 0),
+        lambda: calls.order_book(SWAP, 401),
+        lambda: calls.set_leverage(SWAP, 0),
+        lambda: calls.set_leverage(SWAP, 2.5),
+        lambda: calls.trade_fees("BTC"),
+        lambda: calls.bills("BTC", "8&x=1"),
+        lambda: calls.fills(SWAP, order_id="a1"),
+    ],
+)
+def test_an_argument_out_of_its_bounds_is_never_sent(make) -> None:
+    """An error in our own words, not an answer to interpret."""
+    with pytest.raises(OkxInvalidRequestError):
+        make()
 
 
 def test_expiry_is_milliseconds_rounded_down() -> None:

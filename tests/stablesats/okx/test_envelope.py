@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stablesats.okx import (
     InsufficientMarginError,
+    NewOrder,
     OkxAuthenticationError,
     OkxClockSkewError,
     OkxError,
@@ -22,9 +23,10 @@ from stablesats.okx import (
     OrderNotFoundError,
     OrderSide,
     PositionNotFoundError,
+    answers,
     calls,
 )
-from stablesats.okx.calls import Call
+from stablesats.okx.call import Call
 from stablesats.okx.envelope import Answer, rows_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -244,3 +246,37 @@ def test_every_answer_has_exactly_one_meaning(body: bytes, status: int, call: Ca
     else:
         assert status == 200
         assert all(isinstance(row, dict) for row in rows)
+
+
+BATCH = calls.batch_orders(
+    "BTC-USD-SWAP",
+    [NewOrder(side=OrderSide.SELL, size_contracts=1, client_order_id=own) for own in ("a1", "a2")],
+    expires_at=NOON,
+)
+
+
+@pytest.mark.parametrize(("code", "s_codes"), [("0", "00"), ("1", "11"), ("2", "01")])
+def test_a_batch_is_judged_item_by_item(code: str, s_codes: str) -> None:
+    """All, none or some: each item says it for itself."""
+    items = [{"clOrdId": f"a{n}", "sCode": s_code, "sMsg": ""} for n, s_code in enumerate(s_codes, 1)]
+    assert rows_of(answer({"code": code, "msg": "", "data": items}), BATCH) == items
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"code": "50011", "msg": "Too Many Requests"}, 429, OkxRateLimitedError),
+        (top("50102"), 401, OkxClockSkewError),
+        (top("50026"), 500, OkxOutcomeUnknownError),
+        (top("0"), 200, OkxOutcomeUnknownError),
+        (top("1"), 200, OkxOutcomeUnknownError),
+        (top("2", data=[{"sCode": "0"}, {}]), 200, OkxOutcomeUnknownError),
+        (top("2", data=[{"sCode": "0"}, None]), 200, OkxOutcomeUnknownError),
+    ],
+)
+def test_a_batch_without_verdicts_is_refused_or_unknown_as_a_whole(
+    body: dict[str, object], status: int, error: type
+) -> None:
+    """A code of its own refuses it; anything else that has no verdict for each is unknown."""
+    with pytest.raises(error):
+        answers.batch_outcomes_of(rows_of(answer(body, status), BATCH), BATCH)

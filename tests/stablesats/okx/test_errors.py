@@ -5,7 +5,11 @@ import pytest
 from stablesats.errors import StablesatsError
 from stablesats.okx import (
     DuplicateClientOrderIdError,
+    DuplicateTransferIdError,
+    FundingSettlementError,
+    InsufficientFundsError,
     InsufficientMarginError,
+    LeverageError,
     OkxAuthenticationError,
     OkxClockSkewError,
     OkxError,
@@ -19,7 +23,10 @@ from stablesats.okx import (
     OrderNotPendingError,
     OrderSizeError,
     PositionNotFoundError,
+    TransferAmountError,
+    TransferNotFoundError,
     UnknownInstrumentError,
+    WithdrawalAddressError,
     errors,
 )
 
@@ -56,6 +63,21 @@ ORDER = "POST /api/v5/trade/order"
         ("51115", 429, OkxRefusedError),  # 429, but about open orders and not about the rate
         ("51400", 200, OrderNotPendingError),
         ("51603", 200, OrderNotFoundError),
+        ("51030", 200, FundingSettlementError),
+        ("58111", 200, FundingSettlementError),
+        ("58114", 400, TransferAmountError),
+        ("58116", 200, InsufficientFundsError),
+        ("58129", 200, OkxRefusedError),  # malformed, or unknown: the request decides
+        ("58205", 200, TransferAmountError),
+        ("58206", 200, TransferAmountError),
+        ("58207", 200, WithdrawalAddressError),
+        ("58215", 200, TransferNotFoundError),
+        ("58222", 200, WithdrawalAddressError),
+        ("58350", 200, InsufficientFundsError),
+        ("58404", 200, DuplicateTransferIdError),
+        ("59102", 200, LeverageError),
+        ("59105", 400, LeverageError),
+        ("59109", 200, LeverageError),
         ("59999", 200, OkxRefusedError),  # a code that we do not know is still a refusal
         ("59999", 429, OkxRateLimitedError),
         ("", 429, OkxRateLimitedError),
@@ -111,6 +133,23 @@ def test_message_of_an_unknown_outcome() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ids", "about", "way_out"),
+    [
+        (
+            {"client_transfer_id": "t1"},
+            " (client transfer id t1)",
+            "query the transfer by its client id before anything else, and never send it again",
+        ),
+        ({}, "", "read back what it would have changed before anything else"),
+    ],
+)
+def test_message_of_an_unknown_transfer_or_setting(ids: dict[str, str], about: str, way_out: str) -> None:
+    """What to ask depends on what was sent."""
+    unknown = OkxOutcomeUnknownError("silence", request="POST /x", **ids)
+    assert str(unknown) == f"no telling whether OKX executed POST /x{about}: silence; {way_out}"
+
+
 def test_a_page_instead_of_a_message_is_cut() -> None:
     """A gateway's HTML does not fill the log."""
     refused = errors.refusal(code="59999", message="x" * 10_000, http_status=200, request=ORDER)
@@ -140,6 +179,7 @@ def test_every_error_is_under_one_root() -> None:
         ("50004", True),
         ("50026", True),
         ("51149", True),
+        ("58124", True),  # "being processed": perhaps this very transfer
         ("50099", True),  # a general code that is new to us may be any trouble of OKX
         ("50011", False),
         ("50014", False),

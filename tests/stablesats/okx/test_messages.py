@@ -272,3 +272,30 @@ def test_a_position_is_read_or_refused_and_nothing_else(row: dict[str, object]) 
     except ValidationError:
         return
     assert position.size_contracts == Decimal(str(row["pos"]))
+
+
+def look(order_row, filled: str, state: str, updated_ms: int) -> Order:
+    return Order.model_validate(order_row(accFillSz=filled, state=state, uTime=str(updated_ms)))
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (("5", "partially_filled", 1), ("0", "live", 1)),
+        (("5", "canceled", 1), ("5", "partially_filled", 1)),
+        (("5", "partially_filled", 2), ("5", "partially_filled", 1)),
+        (("5", "canceled", 1), ("5", "live", 9)),
+        (("10", "filled", 1), ("5", "partially_filled", 9)),
+    ],
+)
+def test_the_newer_look_at_an_order_is_the_one_with_more_filled(order_row, newer, older) -> None:
+    """Fills are never undone, nor is an end; only then the time decides."""
+    assert look(order_row, *newer).supersedes(look(order_row, *older))
+    assert not look(order_row, *older).supersedes(look(order_row, *newer))
+    assert not look(order_row, *newer).supersedes(look(order_row, *newer))
+
+
+def test_two_orders_are_not_looks_at_one(order_row) -> None:
+    """Settling one with the other would book it twice."""
+    with pytest.raises(ValueError, match="is not order 7"):
+        look(order_row, "5", "live", 1).supersedes(Order.model_validate(order_row(ordId="7")))

@@ -18,7 +18,7 @@ from stablesats.okx import (
     OrderSide,
     calls,
 )
-from stablesats.okx.calls import Call
+from stablesats.okx.call import Call
 from stablesats.okx.transport import MAX_ANSWER_BYTES, Transport
 
 READ = calls.positions("BTC-USD-SWAP")

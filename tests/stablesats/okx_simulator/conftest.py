@@ -59,15 +59,18 @@ class Client:
 
     def headers(self, method: str, target: str, body: str = "") -> dict[str, str]:
         timestamp = self.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        mac = hmac.new(self.secret.encode(), (timestamp + method + target + body).encode(), hashlib.sha256)
         return {
             "OK-ACCESS-KEY": self.key,
-            "OK-ACCESS-SIGN": base64.b64encode(mac.digest()).decode(),
+            "OK-ACCESS-SIGN": self.sign(timestamp + method + target + body),
             "OK-ACCESS-TIMESTAMP": timestamp,
             "OK-ACCESS-PASSPHRASE": self.passphrase,
             "Content-Type": "application/json",
             **self.extra_headers,
         }
+
+    def sign(self, prehash: str) -> str:
+        mac = hmac.new(self.secret.encode(), prehash.encode(), hashlib.sha256)
+        return base64.b64encode(mac.digest()).decode()
 
     async def send(
         self, method: str, target: str, *, body: str = "", headers: dict[str, str] | None = None

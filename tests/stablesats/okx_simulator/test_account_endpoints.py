@@ -158,3 +158,56 @@ async def test_bitcoin_is_listed_on_its_main_chain(client: Any) -> None:
     rows = (await client.get("asset/currencies")).json["data"]
     assert (rows[0]["chain"], rows[0]["canWd"], rows[0]["minWd"]) == ("BTC-Bitcoin", True, "0.0005")
     assert (await client.get("asset/currencies?ccy=ETH")).json["data"] == []
+
+
+async def test_fee_rates_are_negative_for_what_is_charged(client: Any) -> None:
+    """0.02 % for a maker, 0.05 % for a taker."""
+    [row] = (await client.get("account/trade-fee?instType=SWAP&instFamily=BTC-USD")).json["data"]
+    assert (row["maker"], row["taker"]) == ("-0.0002", "-0.0005")
+    assert (await client.get("account/trade-fee")).json["code"] == "50014"
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open", "code"),
+    [
+        ("net_mode", True, "0"),
+        ("long_short_mode", False, "51010"),
+        ("long_short_mode", True, "59000"),
+        ("", False, "51000"),
+    ],
+)
+async def test_position_mode_is_net_mode(client: Any, mode: str, is_open: bool, code: str) -> None:
+    """It can be confirmed; another is refused, first for what is open."""
+    if is_open:
+        await client.market_order("sell", "1")
+    answer = await client.post("account/set-position-mode", {"posMode": mode})
+    assert answer.json["code"] == code
+
+
+async def test_bills_tell_the_cash_line_by_line(client_factory: Callable[..., Any]) -> None:
+    """Newest first: the profit of the close less its fee, the fee of the opening, the transfer."""
+    client = await client_factory(funding_btc=Decimal(1))
+    await client.post("asset/transfer", {"ccy": "BTC", "amt": "0.5", "from": "6", "to": "18"})
+    await client.market_order("sell", "100")
+    await client.admin("POST", "price", {"price": "40000"})
+    await client.market_order("buy", "100")
+    bills = (await client.get("account/bills")).json["data"]
+    assert [(bill["type"], bill["balChg"], bill["bal"]) for bill in bills] == [
+        ("2", "0.049875", "10.549775"),
+        ("2", "-0.0001", "10.4999"),
+        ("1", "0.5", "10.5"),
+    ]
+    assert (bills[0]["pnl"], bills[0]["fee"], bills[0]["subType"]) == ("0.05", "-0.000125", "1")
+    assert bills == (await client.get("account/bills-archive")).json["data"]
+    older = (await client.get(f"account/bills?after={bills[0]['billId']}&limit=1")).json["data"]
+    assert older == bills[1:2]
+
+
+async def test_demo_requests_are_refused_where_the_environment_is_strict(
+    client_factory: Callable[..., Any],
+) -> None:
+    """50101; by default the header is ignored."""
+    for strict, code in ((False, "0"), (True, "50101")):
+        client = await client_factory(strict_environment=strict)
+        client.extra_headers = {"x-simulated-trading": "1"}
+        assert (await client.get("account/balance")).json["code"] == code

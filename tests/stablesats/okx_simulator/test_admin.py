@@ -103,6 +103,12 @@ async def test_deposit_adds_to_both_accounts(client: Any) -> None:
         ({"kind": "status", "status": 429, "code": "50011"}, "AnswerStatus(status=429, code='50011')"),
         ({"kind": "not_json"}, "NotJson(status=502)"),
         ({"kind": "hide_order", "ms": 5}, "HideOrder(milliseconds=5)"),
+        ({"kind": "rate_limit"}, "AnswerStatus(status=429, code='50011')"),
+        ({"kind": "refuse", "code": "51030"}, "Refuse(code='51030')"),
+        ({"kind": "malformed_json"}, "MalformedJson()"),
+        ({"kind": "empty_fields"}, "EmptyFields()"),
+        ({"kind": "stale"}, "StaleAnswer()"),
+        ({"kind": "partial_fill", "ratio": "0.5"}, "PartialFill(ratio=Decimal('0.5'))"),
     ],
 )
 async def test_faults_of_every_kind_can_be_scripted(client: Any, fields: dict[str, Any], fault: str) -> None:
@@ -135,6 +141,30 @@ async def test_faults_of_every_kind_can_be_scripted(client: Any, fields: dict[st
         ("POST", "faults", {"endpoint": "x", "kind": "drop_after", "count": 0}, "count is 0"),
         ("POST", "faults", {"endpoint": "x", "kind": "drop_after", "method": "PUT"}, "method is 'PUT'"),
         ("POST", "faults", [], "must be a JSON object"),
+        ("POST", "faults", {"endpoint": "x", "kind": "partial_fill", "ratio": 1}, "ratio is 1"),
+        ("POST", "faults", {"endpoint": "x", "kind": "partial_fill"}, "ratio is None"),
+        ("POST", "faults", {"endpoint": "x", "kind": "drop_push"}, "fault of channels"),
+        ("POST", "faults", {"endpoint": "ws/books", "kind": "stale"}, "fault of requests"),
+        ("POST", "faults", {"endpoint": "*", "kind": "stale", "probability": 1.5}, "probability is 1.5"),
+        ("POST", "faults", {"endpoint": "*", "kind": "drop_push", "probability": 1}, "fault of channels"),
+        ("POST", "price", {"price": "1", "idnex": "2"}, "there is no field idnex"),
+        ("POST", "price", {"price": "1", "index": "0"}, "index is 0"),
+        ("POST", "book", {"asks": [["2", "1"]]}, "bids must be a list"),
+        ("POST", "book", {"asks": [["2", "1"]], "bids": [["3", "1"]]}, "best bid must not be above"),
+        ("POST", "book", {"asks": [["2", "1"], ["1", "1"]], "bids": [["1", "1"]]}, "best price first"),
+        ("POST", "book", {"asks": [["2", "0"]], "bids": [["1", "1"]]}, "must be above 0"),
+        ("POST", "book", {"asks": [["2"]], "bids": [["1", "1"]]}, "pairs of price and contracts"),
+        ("POST", "time", {"speed": 0}, "at least 1"),
+        ("POST", "time", {"speed": "fast"}, "whole number"),
+        ("POST", "conditions", {"maintenance": "yes"}, "must be true or false"),
+        ("POST", "conditions", {"clock_skew_ms": "1e12"}, "must be within"),
+        ("POST", "funding", {"rate": "2"}, "must be within -1 and 1"),
+        ("POST", "chain-deposit", {"amt": "0.0001"}, "at least 0.0005 BTC"),
+        ("POST", "chain-deposit", {"amt": "1", "addr": "elsewhere"}, "not a deposit address"),
+        ("POST", "blocks", {"count": 1001}, "up to 1000"),
+        ("POST", "money-state", {"id": "1", "state": "2"}, "there is no withdrawal 1"),
+        ("POST", "money-state", {"id": "1"}, "state is None"),
+        ("POST", "save", {}, "there is no state file"),
     ],
 )
 async def test_request_that_makes_no_sense_changes_nothing(
@@ -146,6 +176,98 @@ async def test_request_that_makes_no_sense_changes_nothing(
     assert message in answer.json["error"]
     assert client.simulator.faults.pending == ()
     assert client.simulator.exchange.account.cash_btc == 10
+
+
+async def test_random_fault_is_met_again_and_again(client: Any) -> None:
+    """Listed with its probability; with 1 every request meets it, until it is cleared."""
+    fields = {"endpoint": "*", "kind": "rate_limit", "probability": 1, "method": "GET"}
+    listed = (await client.admin("POST", "faults", fields)).json["faults"]
+    assert [(each["endpoint"], each["probability"]) for each in listed] == [("*", "1")]
+    assert [(await client.public("public/time")).status for _ in range(3)] == [429] * 3
+    await client.admin("DELETE", "faults")
+    assert (await client.public("public/time")).status == 200
+
+
+async def test_book_set_by_hand_is_what_orders_meet(client: Any) -> None:
+    """Shown over REST, and traded against level by level."""
+    book = {"asks": [["50001", "2"], ["50002", 3]], "bids": [["50000", "1"]]}
+    await client.admin("POST", "book", book)
+    [shown] = (await client.public("market/books?instId=BTC-USD-SWAP&sz=5")).json["data"]
+    assert shown["asks"] == [["50001", "2", "0", "1"], ["50002", "3", "0", "1"]]
+    await client.market_order("buy", "9", "a")
+    [order] = (await client.get("trade/order?instId=BTC-USD-SWAP&clOrdId=a")).json["data"]
+    assert (order["accFillSz"], order["state"], order["cancelSource"]) == ("5", "canceled", "0")
+    [ticker] = (await client.public("market/ticker?instId=BTC-USD-SWAP")).json["data"]
+    assert (ticker["askSz"], ticker["bidSz"]) == ("2", "1")
+
+
+async def test_index_may_stand_apart_from_the_market(client: Any) -> None:
+    """Margins count at it, orders trade at the quotes."""
+    state = await client.admin("POST", "price", {"bid": "50000", "ask": "50010", "index": "49000"})
+    assert state.json["price"]["mark"] == "49000"
+
+
+async def test_time_can_be_sped_up_and_skipped(client: Any, clock: Any) -> None:
+    """A day is skipped: three settlements are paid; signatures go by the machine's clock all the same."""
+    await client.market_order("sell", "100")
+    skipped = (await client.admin("POST", "time", {"skip_secs": 86_400})).json
+    assert skipped["now"] == "2026-09-02T12:00:00+00:00"
+    bills = (await client.get("account/bills?type=8")).json["data"]
+    assert [(bill["balChg"], bill["subType"]) for bill in bills] == [("0.00002", "174")] * 3
+    assert [int(bill["ts"]) // 3_600_000 % 24 for bill in bills] == [8, 0, 16]
+    await client.admin("POST", "time", {"speed": 3600})
+    clock.advance(24)
+    assert len((await client.get("account/bills?type=8")).json["data"]) == 6
+
+
+async def test_funding_rate_can_be_set_and_settled(client: Any) -> None:
+    """A negative rate charges the short."""
+    await client.market_order("sell", "100")
+    await client.admin("POST", "funding", {"rate": "-0.0002", "settle": True})
+    [bill] = (await client.get("account/bills?type=8")).json["data"]
+    assert (bill["balChg"], bill["subType"]) == ("-0.00004", "173")
+    [row] = (await client.public("public/funding-rate?instId=BTC-USD-SWAP")).json["data"]
+    assert (row["fundingRate"], row["settFundingRate"]) == ("-0.0002", "-0.0002")
+
+
+async def test_clock_of_the_server_can_be_wrong(client: Any) -> None:
+    """40 s ahead: its time says so, and what is signed by the right clock has expired."""
+    before = int((await client.public("public/time")).json["data"][0]["ts"])
+    await client.admin("POST", "conditions", {"clock_skew_ms": 40_000})
+    assert int((await client.public("public/time")).json["data"][0]["ts"]) - before == 40_000
+    assert (await client.get("account/balance")).json["code"] == "50102"
+    assert (await client.admin("POST", "conditions", {"clock_skew_ms": -20_000})).json[
+        "clock_skew_ms"
+    ] == -20_000
+    assert (await client.get("account/balance")).json["code"] == "0"
+
+
+async def test_maintenance_leaves_only_time_and_status_open(client: Any) -> None:
+    """Everything else answers 503 with 50001, and nothing is executed."""
+    assert (await client.admin("POST", "conditions", {"maintenance": True})).json["maintenance_since"]
+    answer = await client.market_order("sell", "1")
+    assert (answer.status, answer.json["code"]) == (503, "50001")
+    assert (await client.public("public/time")).json["code"] == "0"
+    [row] = (await client.public("system/status")).json["data"]
+    assert row["state"] == "ongoing"
+    await client.admin("POST", "conditions", {"maintenance": False})
+    assert (await client.public("system/status")).json["data"] == []
+    assert client.simulator.exchange.order_count == 0
+
+
+async def test_custody_says_who_holds_the_bitcoin(client: Any) -> None:
+    """After a trade: ten are paid in, the fee is the exchange's, and nothing is missing."""
+    await client.market_order("sell", "100")
+    custody = (await client.admin("GET", "custody")).json
+    assert custody == {
+        "trading_btc": "9.9999",
+        "funding_btc": "0",
+        "in_transit_btc": "0",
+        "exchange_btc": "0.0001",
+        "counterparties_btc": "0",
+        "paid_in_btc": "10",
+        "discrepancy_btc": "0",
+    }
 
 
 async def test_replay_knows_start_and_pause_only(client_factory: Callable[..., Any]) -> None:

@@ -261,7 +261,9 @@ def test_state_is_always_the_sum_of_the_fills(legs: list[tuple[Side, Decimal, De
             exchange.place(ticket(side, str(contracts), reduce_only=reduce_only))
     fills = exchange.fills
     assert exchange.account.contracts == sum((fill.signed_contracts for fill in fills), Decimal(0))
-    assert exchange.account.cash_btc == 10 + sum((fill.fee_btc + fill.pnl_btc for fill in fills), Decimal(0))
+    assert exchange.account.cash_btc == 10 + exchange.account.insured_btc + sum(
+        (fill.change_btc for fill in fills), Decimal(0)
+    )
     assert sum((order.filled_contracts for order in exchange.orders), Decimal(0)) == sum(
         (fill.contracts for fill in fills), Decimal(0)
     )

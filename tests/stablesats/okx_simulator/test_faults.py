@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -14,9 +16,15 @@ from stablesats.okx_simulator import (
     DelayRequest,
     DropAfter,
     DropBefore,
+    DropPush,
+    EmptyFields,
     FaultScript,
     HideOrder,
+    MalformedJson,
     NotJson,
+    PartialFill,
+    Refuse,
+    StaleAnswer,
 )
 
 
@@ -104,3 +112,104 @@ async def test_hidden_order_does_not_exist_for_a_while(client: Any, clock: Any) 
     clock.advance(1)
     shown = await client.get(target)
     assert (hidden.json["code"], shown.json["data"][0]["state"]) == ("51603", "filled")
+
+
+def test_random_faults_are_repeatable_and_as_frequent_as_asked() -> None:
+    """Under one seed the same requests meet them; another seed, others."""
+
+    def met(seed: int) -> list[bool]:
+        script = FaultScript(seed)
+        script.add_random("*", DropBefore(), probability=Decimal("0.25"))
+        return [script.take("GET", "/api/v5/public/time") is not None for _ in range(1000)]
+
+    assert met(1) == met(1) != met(2)
+    assert 200 < sum(met(1)) < 300
+
+
+def test_scripted_fault_comes_before_a_random_one() -> None:
+    """What was asked for by number happens first; streams have their own."""
+    script = FaultScript()
+    script.add_random("trade/order", DropBefore(), probability=Decimal(1), method="post")
+    script.add("trade/order", DropAfter())
+    script.add("ws/books", DropPush())
+    assert script.take("POST", "/api/v5/trade/order") == DropAfter()
+    assert script.take("POST", "/api/v5/trade/order") == DropBefore()
+    assert script.take("GET", "/api/v5/trade/order") is None
+    assert (script.take_push("books"), script.take_push("books")) == (DropPush(), None)
+
+
+async def test_answer_can_be_cut_off(client: Any) -> None:
+    """Executed, but the JSON ends in the middle."""
+    client.simulator.faults.add("trade/order", MalformedJson(), method="POST")
+    with pytest.raises(json.JSONDecodeError):
+        await client.market_order("sell", "10", "a")
+    assert client.simulator.exchange.order_count == 1
+
+
+async def test_fields_can_be_empty(client: Any) -> None:
+    """Every text of every row; the keys are there."""
+    client.simulator.faults.add("market/ticker", EmptyFields())
+    [row] = (await client.public("market/ticker?instId=BTC-USD-SWAP")).json["data"]
+    assert set(row.values()) == {""}
+    assert "bidPx" in row
+
+
+async def test_answer_can_be_stale(client: Any) -> None:
+    """The position before the order, twice; then the truth."""
+    await client.get("account/positions")
+    client.simulator.faults.add("account/positions", StaleAnswer(), count=2)
+    await client.market_order("sell", "10")
+    seen = [len((await client.get("account/positions")).json["data"]) for _ in range(3)]
+    assert seen == [0, 0, 1]
+
+
+async def test_stale_answer_is_the_last_one_however_many_others_there_were(client_factory: Any) -> None:
+    """Only the latest thousand questions are remembered, and the same one always by its latest answer."""
+    client = await client_factory(rate_limits=False)
+    await client.public("market/ticker?instId=BTC-USD-SWAP")
+    for number in range(1_001):
+        await client.public(f"system/status?n={number}")
+    await client.public("market/ticker?instId=BTC-USD-SWAP")
+    client.simulator.exchange.feed.set_by_hand(Decimal(1), Decimal(1))
+    client.simulator.faults.add("market/ticker", StaleAnswer())
+    shown = [
+        (await client.public("market/ticker?instId=BTC-USD-SWAP")).json["data"][0]["last"] for _ in range(2)
+    ]
+    assert shown == ["50000", "1"]
+    assert len(client.simulator._rest._last_answers) == 1_000
+
+
+async def test_order_can_be_filled_in_part(client: Any) -> None:
+    """Half is filled, the rest cancelled, and the answer says accepted all the same."""
+    client.simulator.faults.add("trade/order", PartialFill(Decimal("0.5")), method="POST")
+    assert (await client.market_order("sell", "10", "a")).json["code"] == "0"
+    [order] = (await client.get("trade/order?instId=BTC-USD-SWAP&clOrdId=a")).json["data"]
+    assert (order["state"], order["accFillSz"], order["sz"]) == ("canceled", "5", "10")
+
+
+async def test_rate_limit_fault_looks_like_the_real_one(client: Any) -> None:
+    """429 with 50011 and no data key."""
+    client.simulator.faults.add("account/balance", AnswerStatus(429, "50011"))
+    answer = await client.get("account/balance")
+    assert (answer.status, answer.json) == (429, {"code": "50011", "msg": "Too Many Requests"})
+
+
+async def test_refusal_has_the_shape_of_the_endpoint(client: Any) -> None:
+    """An order is refused in its item, each of a batch in its own; a transfer at the top level; nothing happens."""
+    faults = client.simulator.faults
+    faults.add("trade/order", Refuse("51030"), method="POST")
+    faults.add("trade/batch-orders", Refuse("50061"))
+    faults.add("asset/transfer", Refuse("58111"))
+    order = (await client.market_order("sell", "1", "a")).json
+    batch = (await client.post("trade/batch-orders", [{"clOrdId": "b"}, {"clOrdId": "c"}])).json
+    transfer = (await client.post("asset/transfer", {})).json
+    assert (order["code"], order["data"][0]["sCode"], order["data"][0]["clOrdId"]) == ("1", "51030", "a")
+    assert [(item["sCode"], item["clOrdId"]) for item in batch["data"]] == [("50061", "b"), ("50061", "c")]
+    assert (transfer["code"], transfer["data"]) == ("58111", [])
+    assert client.simulator.exchange.order_count == 0
+
+
+async def test_exchange_may_say_a_code_that_nobody_has_heard_of(client: Any) -> None:
+    """A client must know what to do with it."""
+    client.simulator.faults.add("account/balance", Refuse("59999"))
+    assert (await client.get("account/balance")).json == {"code": "59999", "data": [], "msg": "Error 59999"}

@@ -98,7 +98,12 @@ def test_reduce_only_is_a_boolean_or_its_text(value: object, expected: bool) -> 
         ({"tdMode": "isolated"}, "51010", "account mode"),
         ({"tdMode": "cash"}, "51000", "Parameter tdMode error"),
         ({"side": "short"}, "51000", "Parameter side error"),
-        ({"ordType": "limit"}, "51000", "Parameter ordType error"),
+        ({"ordType": "stop"}, "51000", "Parameter ordType error"),
+        ({"ordType": "limit"}, "51204", "cannot be empty"),
+        ({"ordType": "limit", "px": "abc"}, "51000", "Parameter px error"),
+        ({"ordType": "limit", "px": "0"}, "51000", "Parameter px error"),
+        ({"ordType": "limit", "px": "50000.05"}, "51000", "Parameter px error"),
+        ({"ordType": "post_only", "px": "50000", "sz": "100000000.1"}, "51101", "100000000"),
         ({"sz": ""}, "51000", "Parameter sz error"),
         ({"sz": "0"}, "51000", "Parameter sz error"),
         ({"sz": "-1"}, "51000", "Parameter sz error"),
@@ -139,7 +144,7 @@ def test_something_that_is_no_object_lacks_every_field(raw: object) -> None:
 def test_order_is_filled_once_nothing_remains() -> None:
     """Two fills: sums of fee and profit, harmonic mean of prices."""
     partly = with_fill(order_of(100), fill_of(50, 50_000))
-    assert (partly.state, partly.remaining_contracts) == (OrderState.LIVE, 50)
+    assert (partly.state, partly.remaining_contracts) == (OrderState.PARTIALLY_FILLED, 50)
     done = with_fill(partly, fill_of(50, 40_000))
     assert done.state is OrderState.FILLED
     assert done.average_price_usd is not None

@@ -198,3 +198,34 @@ async def test_history_needs_an_instrument_type(client: Any) -> None:
     """50014 names it."""
     answer = await client.get("trade/orders-history")
     assert answer.json["msg"] == "Parameter instType can not be empty."
+
+
+async def test_resting_order_is_pending_until_it_trades(client: Any) -> None:
+    """Listed with its price and kind; filled as a maker it is history, and its fill says so."""
+    limit = {"ordType": "post_only", "px": "50100"}
+    assert (await client.market_order("sell", "10", "a", **limit)).json["code"] == "0"
+    [row] = (await client.get("trade/orders-pending?ordType=post_only")).json["data"]
+    assert (row["state"], row["px"], row["ordType"], row["avgPx"]) == ("live", "50100", "post_only", "")
+    await client.admin("POST", "price", {"price": "50200"})
+    assert (await client.get("trade/orders-pending")).json["data"] == []
+    [done] = (await client.get("trade/orders-history?instType=SWAP")).json["data"]
+    assert (done["state"], done["avgPx"], done["fee"]) == ("filled", "50100", "-0.0000039920159681")
+    [fill] = (await client.get("trade/fills")).json["data"]
+    assert (fill["execType"], fill["feeRate"]) == ("M", "-0.0002")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"ordType": "limit"}, "51204"),
+        ({"ordType": "limit", "px": "49749.9"}, "51006"),
+        ({"ordType": "limit", "px": "1.05"}, "51000"),
+        ({"instId": "", "instIdCode": 1}, "51001"),
+        ({"instId": ""}, "51000"),
+    ],
+)
+async def test_bad_limit_order_is_refused_as_an_item(client: Any, fields: dict[str, Any], code: str) -> None:
+    """In the item, with code 1 above it; nothing is accepted."""
+    answer = (await client.market_order("sell", "1", "a", **fields)).json
+    assert (answer["code"], answer["data"][0]["sCode"]) == ("1", code)
+    assert client.simulator.exchange.order_count == 0

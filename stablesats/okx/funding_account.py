@@ -1,0 +1,175 @@
+"""The calls about the funding account: balance, address, transfers, deposits, withdrawals; bitcoin only."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import assert_never
+
+import structlog
+
+from stablesats.okx import answers, funding_answers, funding_calls
+from stablesats.okx.errors import (
+    UNKNOWN_TRANSFER_CODE,
+    OkxRefusedError,
+    TransferNotFoundError,
+)
+from stablesats.okx.funding_messages import (
+    AccountKind,
+    CurrencyChain,
+    Deposit,
+    DepositAddress,
+    FundingBalance,
+    TransferAck,
+    TransferStatus,
+    Withdrawal,
+    WithdrawalAck,
+)
+from stablesats.okx.page import NEWEST, Page
+from stablesats.okx.sender import RequestSender
+
+_log = structlog.get_logger(__name__)
+
+
+class FundingAccount(RequestSender):
+    """The account that deposits arrive on and withdrawals leave from."""
+
+    async def funding_balance(self) -> FundingBalance:
+        """Return the bitcoin in the funding account; an account without any has a balance of zeros."""
+        call = funding_calls.balances()
+        return funding_answers.balance_of(await self._read(call), call)
+
+    async def bitcoin_chain(self) -> CurrencyChain:
+        """Return fee and bounds of moving bitcoin on its own chain."""
+        call = funding_calls.currencies()
+        return funding_answers.bitcoin_chain_of(await self._read(call), call)
+
+    async def deposit_address(self) -> DepositAddress:
+        """Return the address that credits the funding account on bitcoin's own chain.
+
+        Raises:
+            OkxProtocolError: Also if OKX names none, or several: nothing must be sent on a guess.
+        """
+        call = funding_calls.deposit_addresses()
+        return funding_answers.deposit_address_of(await self._read(call), call)
+
+    async def transfer(
+        self, amount_btc: Decimal, *, source: AccountKind, target: AccountKind, client_transfer_id: str
+    ) -> TransferAck:
+        """Move bitcoin between our two accounts, sent once; accepted is not yet done: ask `transfer_status`.
+
+        Args:
+            amount_btc: Above zero, whole satoshis.
+            source: The account that pays.
+            target: The account that gets it.
+            client_transfer_id: Our id, 1 to 32 letters and digits, new for every transfer.
+
+        Raises:
+            InsufficientFundsError: The account has too little that is free; not executed.
+            TransferAmountError, FundingSettlementError: Not executed either.
+            OkxOutcomeUnknownError: Perhaps executed: settle it by `transfer_status`.
+            OkxError: As for `place_market_order`.
+        """
+        call = funding_calls.transfer(
+            amount_btc, source=source, target=target, client_transfer_id=client_transfer_id
+        )
+        return funding_answers.own_row_of(TransferAck, await self._write(call), call)
+
+    async def transfer_status(self, client_transfer_id: str) -> TransferStatus:
+        """Return how far a transfer of the last two weeks is.
+
+        A state that we do not know counts as pending, and raises an alarm in the log.
+
+        Raises:
+            TransferNotFoundError: OKX has none under this id. A transfer carries no expiry, so one whose
+                outcome was unknown may still arrive: ask for some time before taking it for lost.
+        """
+        call = funding_calls.transfer_state(client_transfer_id)
+        try:
+            rows = await self._read(call)
+        except OkxRefusedError as exc:
+            if exc.code != UNKNOWN_TRANSFER_CODE:
+                raise
+            raise TransferNotFoundError(
+                exc.message, code=exc.code, http_status=exc.http_status, request=exc.request
+            ) from exc
+        status = funding_answers.own_row_of(TransferStatus, rows, call)
+        _alarm_if_needed("transfer", [status], rows)
+        return status
+
+    async def withdraw(self, amount_btc: Decimal, *, address: str, client_transfer_id: str) -> WithdrawalAck:
+        """Pay bitcoin to *address* on its own chain, sent once; accepted is not yet paid: ask `withdrawal`.
+
+        Args:
+            amount_btc: What the address gets, within the bounds of `bitcoin_chain`; the fee comes on top.
+            address: Where to; OKX wants it on its verified list.
+            client_transfer_id: Our id, 1 to 32 letters and digits, new for every withdrawal.
+
+        Raises:
+            WithdrawalAddressError, TransferAmountError, InsufficientFundsError: Not executed.
+            DuplicateTransferIdError: There is a withdrawal under this id already; this one was not executed.
+            OkxOutcomeUnknownError: Perhaps executed: settle it by `withdrawal`.
+            OkxError: As for `place_market_order`.
+        """
+        call = funding_calls.withdrawal(amount_btc, address=address, client_transfer_id=client_transfer_id)
+        return funding_answers.own_row_of(WithdrawalAck, await self._write(call), call)
+
+    async def withdrawal(self, client_transfer_id: str) -> Withdrawal:
+        """Return how far a withdrawal is.
+
+        A state that we do not know counts as pending; where a person should look, the log has an alarm.
+
+        Raises:
+            TransferNotFoundError: OKX has none under this id; ask for some time before taking it for lost.
+        """
+        call = funding_calls.withdrawal_by_id(client_transfer_id)
+        rows = await self._read(call)
+        if not rows:
+            raise TransferNotFoundError(
+                f"no withdrawal under {client_transfer_id}", http_status=200, request=str(call.endpoint)
+            )
+        withdrawal = funding_answers.own_row_of(Withdrawal, rows, call)
+        _alarm_if_needed("withdrawal", [withdrawal], rows)
+        return withdrawal
+
+    async def withdrawals(self, page: Page = NEWEST) -> list[Withdrawal]:
+        """Return our withdrawals, newest first, keyed by time."""
+        call = funding_calls.withdrawals(page)
+        rows = await self._read(call)
+        withdrawals = answers.every_row(Withdrawal, rows, call)
+        _alarm_if_needed("withdrawal", withdrawals, rows)
+        return withdrawals
+
+    async def deposits(self, page: Page = NEWEST) -> list[Deposit]:
+        """Return our deposits, newest first, keyed by time; compare amounts as numbers, track ids."""
+        call = funding_calls.deposits(page)
+        rows = await self._read(call)
+        deposits = answers.every_row(Deposit, rows, call)
+        _alarm_if_needed("deposit", deposits, rows)
+        return deposits
+
+
+def _alarm_if_needed(
+    kind: str,
+    movements: Sequence[TransferStatus | Withdrawal | Deposit],
+    rows: Sequence[Mapping[str, object]],
+) -> None:
+    for movement, row in zip(movements, rows, strict=True):
+        if movement.state.needs_attention:
+            _log.warning(
+                f"a {kind} needs attention: OKX holds it back, or its state is one that we do not know",
+                action=f"okx-{kind}-needs-attention",
+                id=_id_of(movement),
+                state=row.get("state"),
+                counts_as=movement.state.phase.value,
+            )
+
+
+def _id_of(movement: TransferStatus | Withdrawal | Deposit) -> str:
+    match movement:
+        case TransferStatus():
+            return movement.transfer_id
+        case Withdrawal():
+            return movement.withdrawal_id
+        case Deposit():
+            return movement.deposit_id
+        case _:
+            assert_never(movement)

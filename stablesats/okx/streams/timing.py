@@ -1,0 +1,26 @@
+"""How long a stream waits for what; pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTiming:
+    """Bounds on every wait, in seconds.
+
+    Attributes:
+        connect_within_secs: For the connection to be made.
+        answer_within_secs: For the answer to a login or a subscription, and for the first push after it.
+        heartbeat_secs: Silence after which we ask whether OKX is there; OKX itself gives up after 30.
+        pong_within_secs: For its answer to that.
+        pause_first_secs: The longest pause before the first reconnection, doubled with each failure.
+        pause_max_secs: The longest pause ever.
+        stable_after_secs: A connection, or a subscription, that held so long counts as no failure.
+    """
+
+    connect_within_secs: float = 10.0
+    answer_within_secs: float = 10.0
+    heartbeat_secs: float = 18.0
+    pong_within_secs: float = 9.0
+    pause_first_secs: float = 1.0
+    pause_max_secs: float = 30.0
+    stable_after_secs: float = 60.0

@@ -1,0 +1,275 @@
+"""One WebSocket connection without its socket: login, subscriptions, errors, faults."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stablesats.okx_simulator import (
+    CloseStream,
+    DropPush,
+    DuplicatePush,
+    FaultScript,
+    GarbagePush,
+    ReorderPush,
+    SimulatorConfig,
+)
+from stablesats.okx_simulator.conversation import LOGIN_FAILED, Conversation
+from stablesats.okx_simulator.endpoints import Answer
+from stablesats.okx_simulator.exchange import Exchange
+from stablesats.okx_simulator.refusals import RefusalError
+from stablesats.okx_simulator.signatures import ApiKey
+from stablesats.okx_simulator.subscriptions import StreamKind
+
+D = Decimal
+SWAP = "BTC-USD-SWAP"
+TICKERS = {"channel": "tickers", "instId": SWAP}
+
+values = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["op", "args", "id", "channel"]), inner, max_size=3)
+    ),
+)
+
+
+class Talk:
+    """A conversation and a clock; says things and reads the answers."""
+
+    def __init__(self, exchange: Exchange, clock: Any, kind: StreamKind = StreamKind.PUBLIC) -> None:
+        self.exchange = exchange
+        self.clock = clock
+        self.faults = FaultScript()
+        self.executed: list[tuple[str, object]] = []
+        self.conversation = Conversation(
+            kind,
+            exchange,
+            ApiKey("sim-key", "sim-secret", "sim-pass"),
+            connection_id="c0ffee",
+            execute=self._execute,
+            take_fault=self.faults.take_push,
+        )
+
+    def _execute(self, operation: str, arguments: object) -> Answer:
+        if arguments == {}:
+            raise RefusalError("51000", "instId")
+        self.executed.append((operation, arguments))
+        return Answer([{"sCode": "0"}], is_trade=True)
+
+    def say(self, frame: Any) -> list[Any]:
+        text = frame if isinstance(frame, str) else json.dumps(frame)
+        answers = self.conversation.receive(text, now=self.clock.now(), now_secs=self.clock.seconds)
+        return [answer if answer == "pong" else json.loads(answer) for answer in answers]
+
+    def login(self, **change: Any) -> Any:
+        timestamp = str(change.get("timestamp", int(self.clock.now().timestamp())))
+        mac = hmac.new(b"sim-secret", f"{timestamp}GET/users/self/verify".encode(), hashlib.sha256)
+        fields = {
+            "apiKey": "sim-key",
+            "passphrase": "sim-pass",
+            "timestamp": timestamp,
+            "sign": base64.b64encode(mac.digest()).decode(),
+        }
+        [answer] = self.say({"op": "login", "args": [fields | change]})
+        return answer
+
+    def pushes(self, seconds: float = 1.0) -> list[str]:
+        self.clock.advance(seconds)
+        return self.conversation.due(self.clock.seconds)
+
+
+@pytest.fixture
+def public(exchange_factory: Callable[..., Exchange], clock: Any) -> Talk:
+    return Talk(exchange_factory(), clock)
+
+
+@pytest.fixture
+def private(exchange_factory: Callable[..., Exchange], clock: Any) -> Talk:
+    return Talk(exchange_factory(), clock, StreamKind.PRIVATE)
+
+
+def test_ping_is_answered_with_pong(public: Talk) -> None:
+    """Plain texts, no JSON."""
+    assert public.say("ping") == ["pong"]
+
+
+def test_subscription_is_acknowledged_with_its_argument_and_id(public: Talk) -> None:
+    """One answer for each argument, then pushes with the same argument."""
+    books = {"channel": "books", "instId": SWAP}
+    answers = public.say({"id": "7", "op": "subscribe", "args": [TICKERS, books]})
+    assert answers == [
+        {"id": "7", "event": "subscribe", "arg": arg, "connId": "c0ffee"} for arg in (TICKERS, books)
+    ]
+    assert [json.loads(push)["arg"] for push in public.pushes()] == [TICKERS, books]
+    assert public.say({"op": "unsubscribe", "args": [TICKERS]})[0]["event"] == "unsubscribe"
+    public.exchange.feed.set_by_hand(D(1), D(1))
+    assert [json.loads(push)["arg"] for push in public.pushes()] == [books]
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("garbage", "60012"),
+        ("[]", "60012"),
+        ("[" * 3000, "60012"),
+        ("", "60012"),
+        ({"args": []}, "60012"),
+        ({"op": "dance"}, "60019"),
+        ({"op": "subscribe"}, "60013"),
+        ({"op": "subscribe", "args": []}, "60013"),
+        ({"op": "subscribe", "args": [7]}, "60013"),
+        ({"op": "subscribe", "args": [{"channel": "nothing"}]}, "60018"),
+        ({"op": "subscribe", "args": [{"channel": "account"}]}, "60018"),
+        ({"op": "login", "args": [{}]}, "60028"),
+        ({"op": "order", "args": [{}]}, "60028"),
+    ],
+)
+def test_frame_that_makes_no_sense_is_an_error_event(public: Talk, frame: Any, code: str) -> None:
+    """OKX's own code; the connection goes on."""
+    [answer] = public.say(frame)
+    assert (answer["event"], answer["code"], answer["connId"]) == ("error", code, "c0ffee")
+    assert public.conversation.close_code is None
+    assert public.say("ping") == ["pong"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=60) | values.map(json.dumps))
+def test_nothing_that_is_said_breaks_a_connection(text: str) -> None:
+    """Every frame has an answer, and none raises."""
+    now = datetime(2026, 9, 1, tzinfo=UTC)
+    exchange = Exchange(SimulatorConfig(), now=lambda: now, monotonic=lambda: 0.0)
+    conversation = Conversation(
+        StreamKind.PUBLIC,
+        exchange,
+        ApiKey("k", "s", "p"),
+        connection_id="1",
+        execute=lambda _operation, _arguments: Answer([]),
+        take_fault=lambda _channel: None,
+    )
+    assert conversation.receive(text, now=now, now_secs=0.0)
+
+
+def test_private_channels_need_a_login(private: Talk) -> None:
+    """60011 before, an acknowledgement and the count of connections after."""
+    subscribe = {"op": "subscribe", "args": [{"channel": "orders", "instType": "ANY"}]}
+    assert private.say(subscribe)[0]["code"] == "60011"
+    assert private.login() == {"event": "login", "code": "0", "msg": "", "connId": "c0ffee"}
+    acknowledged, counted = private.say(subscribe)
+    assert (acknowledged["event"], counted["event"], counted["connCount"]) == (
+        "subscribe", "channel-conn-count", "1",
+    )  # fmt: skip
+    assert private.login()["code"] == "60031"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"apiKey": "another"}, "60005"),
+        ({"passphrase": "another"}, "60024"),
+        ({"sign": "another"}, "60007"),
+        ({"timestamp": "now"}, "60004"),
+        ({"timestamp": 1}, "60006"),
+        ({"sign": ""}, "60027"),
+    ],
+)
+def test_failed_login_ends_the_connection(private: Talk, change: dict[str, Any], code: str) -> None:
+    """The error comes first, then close 4001."""
+    assert private.login(**change)["code"] == code
+    assert private.conversation.close_code == LOGIN_FAILED
+
+
+def test_published_login_vector_is_accepted(private: Talk, clock: Any) -> None:
+    """The test vector of the documentation, its timestamp being a number as python-okx sends it."""
+    clock.wall = clock.wall.fromtimestamp(1704876947, clock.wall.tzinfo)
+    secret = "22582BD0CFF14C41EDBF1AB98506286D"
+    private.conversation._api_key = ApiKey("sim-key", secret, "sim-pass")
+    fields = {
+        "apiKey": "sim-key",
+        "passphrase": "sim-pass",
+        "timestamp": 1704876947,
+        "sign": "5/36BgGV6m/6pmdc20zdqk0mzF5ZalmzzPD2fo3wavU=",
+    }
+    assert private.say({"op": "login", "args": [fields]})[0]["code"] == "0"
+
+
+def test_private_pushes_name_the_account(private: Talk) -> None:
+    """`uid` beside the argument."""
+    private.login()
+    private.say({"op": "subscribe", "args": [{"channel": "account"}]})
+    [push] = private.pushes()
+    assert json.loads(push)["arg"] == {"channel": "account", "uid": "44705892343619584"}
+
+
+def test_order_operations_are_executed_and_answered_with_their_id(private: Talk) -> None:
+    """One order, a batch, a refusal; none before the login."""
+    assert private.say({"id": "1", "op": "order", "args": [{"sz": "1"}]})[0]["code"] == "60011"
+    private.login()
+    [one] = private.say({"id": "1", "op": "order", "args": [{"sz": "1"}]})
+    private.say({"id": "2", "op": "batch-orders", "args": [{"sz": "1"}, {"sz": "2"}]})
+    [refused] = private.say({"id": "3", "op": "cancel-order", "args": [{}]})
+    assert (one["id"], one["op"], one["code"]) == ("1", "order", "0")
+    assert refused["code"] == "51000"
+    assert private.executed == [("order", {"sz": "1"}), ("batch-orders", [{"sz": "1"}, {"sz": "2"}])]
+
+
+def test_more_requests_than_allowed_in_an_hour_are_refused(public: Talk, clock: Any) -> None:
+    """The 481st; an hour later it goes on. A ping is no request."""
+    for _ in range(480):
+        public.say({"op": "subscribe", "args": [TICKERS]})
+    assert public.say({"op": "subscribe", "args": [TICKERS]})[0]["code"] == "60014"
+    assert public.say("ping") == ["pong"]
+    clock.advance(3600)
+    assert public.say({"op": "subscribe", "args": [TICKERS]})[0]["event"] == "subscribe"
+
+
+def lasts(texts: list[str]) -> list[str]:
+    """What each push says the price is; `?` for what cannot be read."""
+    shown = []
+    for text in texts:
+        try:
+            shown.append(json.loads(text)["data"][0]["last"])
+        except json.JSONDecodeError:
+            shown.append("?")
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (DropPush(), [[], ["2"], ["3"]]),
+        (DuplicatePush(), [["1", "1"], ["2"], ["3"]]),
+        (ReorderPush(), [[], ["2", "1"], ["3"]]),
+        (GarbagePush(), [["?"], ["2"], ["3"]]),
+    ],
+)
+def test_pushes_get_lost_doubled_out_of_order_or_unreadable(
+    public: Talk, fault: Any, expected: list[list[str]]
+) -> None:
+    """Once, as scripted; then all is well."""
+    public.say({"op": "subscribe", "args": [TICKERS]})
+    public.faults.add("ws/tickers", fault)
+    seen = []
+    for price in (1, 2, 3):
+        public.exchange.feed.set_by_hand(D(price), D(price))
+        seen.append(lasts(public.pushes()))
+    assert seen == expected
+
+
+def test_connection_can_be_closed_with_a_notice(public: Talk) -> None:
+    """64008, then the code."""
+    public.say({"op": "subscribe", "args": [TICKERS]})
+    public.faults.add("ws/tickers", CloseStream(4006, notice=True))
+    _, notice = public.pushes()
+    assert (json.loads(notice)["event"], json.loads(notice)["code"]) == ("notice", "64008")
+    assert public.conversation.close_code == 4006

@@ -1,0 +1,182 @@
+"""What one run leaves for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stablesats.okx_simulator import OkxSimulator, PriceReplay, Quote, SavedStateError, SimulatorConfig
+from stablesats.okx_simulator.addresses import deposit_address
+from stablesats.okx_simulator.chain_payments import WithdrawalRequest
+from stablesats.okx_simulator.exchange import Exchange
+from stablesats.okx_simulator.market import Side
+from stablesats.okx_simulator.orders import OrderKind, OrderState, OrderTicket
+from stablesats.okx_simulator.saved_state import StateFile, state_of
+from stablesats.okx_simulator.transfers import AccountCode, TransferRequest
+
+D = Decimal
+SETTINGS: dict[str, Any] = {
+    "funding_btc": D(2),
+    "transfer_ms": 5_000,
+    "block_ms": 60_000,
+    "fill_delay_ms": 1_000,
+}
+
+
+def order(side: Side, contracts: int, client_order_id: str, price: int | None = None) -> OrderTicket:
+    return OrderTicket(
+        inst_id="BTC-USD-SWAP",
+        side=side,
+        contracts=D(contracts),
+        client_order_id=client_order_id,
+        tag="tag",
+        reduce_only=False,
+        kind=OrderKind.LIMIT if price else OrderKind.MARKET,
+        price_usd=D(price) if price else None,
+    )
+
+
+def busy(exchange: Exchange, clock: Any) -> None:
+    """Leave something of everything: filled, resting and arriving orders, money under way, a price by hand."""
+    exchange.place(order(Side.SELL, 100, "filled"))
+    exchange.place(order(Side.BUY, 10, "resting", 49_900))
+    clock.advance(1)
+    exchange.timeline.settle_funding(D("0.0003"))
+    exchange.place(order(Side.SELL, 1, "arriving"))
+    exchange.transfer(
+        TransferRequest(
+            amount_btc=D("0.5"), source=AccountCode.FUNDING, target=AccountCode.TRADING, client_id="t"
+        )
+    )
+    exchange.wallet.receive(D("0.25"), at=exchange.clock.now(), now_secs=exchange.clock.monotonic())
+    exchange.wallet.new_address()
+    exchange.withdraw(
+        WithdrawalRequest(
+            amount_btc=D("0.1"), address=deposit_address(5, 5), client_id="w", is_internal=False
+        )
+    )
+    exchange.feed.set_by_hand(D(49_950), D(49_951))
+
+
+def test_everything_is_as_it_was(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """Another exchange that loads the file has an equal state, ids and addresses included."""
+    first, file = exchange_factory(**SETTINGS), StateFile(tmp_path / "state.json")
+    busy(first, clock)
+    file.save(first)
+    second = exchange_factory(**SETTINGS)
+    file.load(second)
+    assert state_of(second) == state_of(first)
+    assert second.wallet.addresses == first.wallet.addresses
+    assert second.custody == first.custody
+    assert second.custody.discrepancy_btc == 0
+
+
+def test_equal_seeds_and_requests_give_equal_exchanges(
+    exchange_factory: Callable[..., Exchange], clock: Any
+) -> None:
+    """Ids, addresses and transaction ids included; another seed, other ids."""
+    began = clock.wall, clock.seconds
+    states = []
+    for seed in (3, 3, 4):
+        clock.wall, clock.seconds = began
+        exchange = exchange_factory(**SETTINGS, seed=seed)
+        busy(exchange, clock)
+        states.append(state_of(exchange))
+    assert states[0] == states[1] != states[2]
+
+
+def test_what_was_under_way_goes_on(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """Hours later: the order arrives after its second, money after its seconds, the limit at its price."""
+    first, file = exchange_factory(**SETTINGS), StateFile(tmp_path / "state.json")
+    busy(first, clock)
+    file.save(first)
+    clock.advance(7200)
+    second = exchange_factory(**SETTINGS)
+    file.load(second)
+    second.advance()
+    assert second.order(order_id="", client_order_id="arriving").state is OrderState.LIVE
+    clock.advance(1)
+    assert second.order(order_id="", client_order_id="arriving").state is OrderState.FILLED
+    clock.advance(119)
+    second.feed.set_by_hand(D(49_000), D(49_000))
+    second.advance()
+    assert second.order(order_id="", client_order_id="resting").average_price_usd == 49_900
+    assert [deposit.state for deposit in second.wallet.deposits.values()] == ["2"]
+    assert [withdrawal.state for withdrawal in second.wallet.withdrawals.values()] == ["2"]
+    assert second.wallet.in_transit_btc == 0
+    assert second.custody.discrepancy_btc == 0
+
+
+def test_replay_goes_on_where_it_was(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """Three seconds into the history, not at its beginning."""
+    start = datetime(2017, 9, 4, tzinfo=UTC)
+    replay = PriceReplay(tuple(Quote(start + timedelta(seconds=at), *[D(4000 + at)] * 3) for at in range(10)))
+    first, file = exchange_factory(replay=replay), StateFile(tmp_path / "state.json")
+    assert first.feed.replay_clock is not None
+    first.feed.replay_clock.start()
+    clock.advance(3)
+    file.save(first)
+    second = exchange_factory(replay=replay)
+    file.load(second)
+    assert second.price.last_usd == 4003
+    assert second.feed.replay_clock is not None
+    second.feed.replay_clock.start()
+    clock.advance(2)
+    assert second.price.last_usd == 4005
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("{", "holds no saved state"), ('{"version": 2}', "holds no saved state: version"), ("[]", "the file")],
+)
+def test_file_that_is_no_state_is_one_line(
+    exchange_factory: Callable[..., Exchange], tmp_path: Path, content: str, complaint: str
+) -> None:
+    """It names the file and the first thing that is wrong; the exchange is untouched."""
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    exchange = exchange_factory()
+    with pytest.raises(SavedStateError, match=complaint) as failed:
+        StateFile(path).load(exchange)
+    assert "\n" not in str(failed.value)
+    assert exchange.order_count == 0
+
+
+def test_file_that_cannot_be_written_is_one_line(
+    exchange_factory: Callable[..., Exchange], tmp_path: Path
+) -> None:
+    """No folder, no state; and nothing is left lying about."""
+    with pytest.raises(SavedStateError, match="No such file or directory"):
+        StateFile(tmp_path / "nowhere" / "state.json").save(exchange_factory())
+    taken = tmp_path / "folder"
+    (taken / "inside").mkdir(parents=True)
+    with pytest.raises(SavedStateError, match="folder: "):
+        StateFile(taken).save(exchange_factory())
+    assert list(tmp_path.iterdir()) == [taken]
+
+
+async def test_simulator_keeps_its_state_from_one_run_to_the_next(tmp_path: Path, clock: Any) -> None:
+    """Saved when it stops, loaded when it is made."""
+    path = tmp_path / "state.json"
+
+    def simulator() -> OkxSimulator:
+        return OkxSimulator(SimulatorConfig(), now=clock.now, monotonic=clock.monotonic, state_path=path)
+
+    async with simulator() as first:
+        first.exchange.place(order(Side.SELL, 7, "a"))
+    async with simulator() as second:
+        assert second.exchange.account.contracts == -7
+        assert second.exchange.place(order(Side.BUY, 7, "b")).order_id not in {
+            each.order_id for each in first.exchange.orders
+        }
