@@ -41,8 +41,9 @@ format: .venv/.complete ## format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/.complete ## benchmarks, side by side in one run
-	@$(BIN)/python benchmarks/posting.py $(ARGS)
+bench: .venv/.complete ## side by side with Node's medici and the raw driver (ARGS="posting --quick", ARGS=--write-docs)
+	@scripts/fetch-node-medici
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove what make has made
 	rm -rf .venv .tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

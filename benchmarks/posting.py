@@ -1,110 +1,82 @@
-"""How fast journals are posted, beside the raw driver writing the same documents, in one run.
+"""Journals a second, and how long a poster waits, at growing numbers of concurrent posters."""
 
-The raw driver is the limit: it inserts two legs and a journal in one transaction with the same concerns and
-checks nothing. Rounds alternate, so that a machine that drifts slows both. ``make bench`` runs this on a
-private MongoDB, or on the one that MONGODB_URI names.
-"""
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-import asyncio
-import statistics
-import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from benchmarks.campaign import ALONE, NODE, OURS, RAW, Campaign, Outcome
+from benchmarks.library import open_book, posting_to, shared_batch
+from benchmarks.load import Load, run_load
+from benchmarks.raw_driver import batches_to, holding_all
+from benchmarks.rounds import Round, Side, alternate, median_rate, pooled_percentile, rate_ratio
+from benchmarks.table import Cell, Table
+from benchmarks.worker_process import node_worker
 
-from bson import Int64, ObjectId
-from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
-from pymongo.read_concern import ReadConcern
-
-from medici_py import Book, init_models
-from medici_py.embedded import EmbeddedMongo
-
-POSTERS = (1, 16, 64)
-JOURNALS_A_ROUND = 400
-ROUNDS = 5
-
-Post = Callable[[int], Awaitable[None]]
+_COLUMNS = ("posters", "side", "journals/s", "p50 ms", "p99 ms", "medici_py is faster")
 
 
-def library(database: Any) -> Post:
-    """Post one journal of two legs through the library."""
-    book = Book("Bench", database)
-
-    async def post(number: int) -> None:
-        await book.entry("bench").debit(f"Assets:{number % 100}", 7).credit("Income:Sales", 7).commit()
-
-    return post
-
-
-def raw_driver(database: Any) -> Post:
-    """Insert the documents of such a journal in one transaction, unchecked."""
-    client, legs, journals = database.client, database["raw_transactions"], database["raw_journals"]
-
-    def leg(journal: ObjectId, path: list[str], debit: int, credit: int, now: datetime) -> dict[str, Any]:
-        return {
-            "_id": ObjectId(), "_journal": journal, "account_path": path, "accounts": ":".join(path),
-            "book": "Bench", "credit": Int64(credit), "datetime": now, "debit": Int64(debit),
-            "memo": "bench", "timestamp": now,
-        }  # fmt: skip
-
-    async def post(number: int) -> None:
-        journal, now = ObjectId(), datetime.now(UTC)
-        rows = [
-            leg(journal, ["Assets", str(number % 100)], 7, 0, now),
-            leg(journal, ["Income", "Sales"], 0, 7, now),
-        ]
-        head = {"_id": journal, "memo": "bench", "_transactions": [row["_id"] for row in rows],
-                "datetime": now, "book": "Bench"}  # fmt: skip
-
-        async def write(session: Any) -> None:
-            await legs.insert_many(rows, session=session)
-            await journals.insert_one(head, session=session)
-
-        async with client.start_session() as session:
-            await session.with_transaction(
-                write,
-                read_concern=ReadConcern("snapshot"),
-                write_concern=WriteConcern("majority", j=True),
-                read_preference=ReadPreference.PRIMARY,
-            )
-
-    return post
+async def run(campaign: Campaign) -> Outcome:
+    ours, alone, raw = [await campaign.fresh_database(name) for name in ("ours", "alone", "raw")]
+    node = await campaign.empty_database("node")
+    rows: list[Sequence[Cell]] = []
+    figures: dict[str, float] = {}
+    batches: list[str] = []
+    async with (
+        node_worker(campaign.uri, node.name) as medici,
+        open_book(ours) as book,
+        open_book(alone, group_commit=False) as lone_book,
+    ):
+        for posters in campaign.scale.posters:
+            load = Load(posters, secs=campaign.scale.round_secs)
+            batch = await shared_batch(campaign.uri, ours.name, posters)
+            raw_load = holding_all(posters, batch=batch, secs=campaign.scale.round_secs)
+            batches.append(f"{batch} at {posters}")
+            sides: dict[str, Side] = {
+                OURS: partial(run_load, posting_to(book), load),
+                ALONE: partial(run_load, posting_to(lone_book), load),
+                NODE: partial(medici.post, load),
+                RAW: partial(run_load, batches_to(raw, batch=batch), raw_load),
+            }
+            await _warm_up(sides[OURS], sides[ALONE], sides[NODE], sides[RAW])
+            done = await alternate(sides, campaign.scale.rounds)
+            rows += _rows(posters, done)
+            figures |= _figures(posters, done)
+    note = (
+        f"The median of {campaign.scale.rounds} alternating rounds of {campaign.scale.round_secs:g} s. The "
+        "last column is the median of each round's ratio. Journals in a transaction of the raw driver, as "
+        f"many as group commit made of them: {', '.join(batches)} posters; its latency is that of a batch."
+    )
+    return Outcome([Table("Posting", _COLUMNS, rows, note)], figures)
 
 
-async def journals_per_second(post: Post, posters: int) -> float:
-    """Post a round's journals with so many concurrent posters."""
-    numbers = iter(range(JOURNALS_A_ROUND))
-
-    async def poster() -> None:
-        for number in numbers:
-            await post(number)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(poster() for _ in range(posters)))
-    return JOURNALS_A_ROUND / (time.perf_counter() - began)
+async def _warm_up(*sides: Side) -> None:
+    for side in sides:
+        await side()
 
 
-async def main() -> None:
-    async with EmbeddedMongo() as mongo, AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
-        database = client["medici_py_bench"]
-        await client.drop_database(database.name)
-        await init_models(database)
-        for keys in (["_journal"], ["book", "accounts", "datetime"]):
-            await database["raw_transactions"].create_index([(key, 1) for key in keys])
-        ours, limit = library(database), raw_driver(database)
-        await journals_per_second(ours, 4), await journals_per_second(limit, 4)
-        print(f"journals a second, median of {ROUNDS} alternating rounds of {JOURNALS_A_ROUND}")
-        print(f"{'posters':>8} {'medici_py':>10} {'raw driver':>11} {'ratio':>6}")
-        for posters in POSTERS:
-            pairs = [
-                (await journals_per_second(ours, posters), await journals_per_second(limit, posters))
-                for _ in range(ROUNDS)
-            ]
-            ratio = statistics.median(a / b for a, b in pairs)
-            mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-            print(f"{posters:>8} {mine:>10.0f} {theirs:>11.0f} {ratio:>6.2f}")
-        await client.drop_database(database.name)
+def _rows(posters: int, done: Mapping[str, Sequence[Round]]) -> list[Sequence[Cell]]:
+    return [
+        (
+            posters,
+            name,
+            median_rate(rounds),
+            pooled_percentile(rounds, 0.50),
+            pooled_percentile(rounds, 0.99),
+            None if name == OURS else rate_ratio(done[OURS], rounds),
+        )
+        for name, rounds in done.items()
+    ]
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def _figures(posters: int, done: Mapping[str, Sequence[Round]]) -> dict[str, float]:
+    slow = {name: pooled_percentile(rounds, 0.99) for name, rounds in done.items()}
+    return {
+        **{f"posting.{posters}.{_key(name)}.journals_per_second": median_rate(done[name]) for name in done},
+        **{f"posting.{posters}.{_key(name)}.p99_ms": slow[name] for name in done},
+        f"posting.{posters}.ours_to_node": rate_ratio(done[OURS], done[NODE]),
+        f"posting.{posters}.ours_to_raw": rate_ratio(done[OURS], done[RAW]),
+        f"posting.{posters}.p99_ours_to_node": slow[OURS] / slow[NODE],
+    }
+
+
+def _key(name: str) -> str:
+    return {OURS: "ours", ALONE: "alone", NODE: "node", RAW: "raw"}[name]

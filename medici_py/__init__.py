@@ -1,14 +1,18 @@
 """The journal library: double-entry bookkeeping on MongoDB, exact and always atomic."""
 
 from medici_py.balances import Balance
+from medici_py.batch import EntryBatch
 from medici_py.book import Book
 from medici_py.change_events import ChangePosition, JournalPosted, JournalVoided
 from medici_py.change_feed import ChangeHistoryLostError, ChangeStreamError, ChangeStreamInterruptedError
 from medici_py.changes import open_changes
+from medici_py.compared_rows import CorrectionTooLargeError
+from medici_py.differences import Difference
 from medici_py.documents import Journal, Transaction
 from medici_py.entry import Entry
 from medici_py.errors import (
     BalanceLimitError,
+    BookClosedError,
     BookConstructorError,
     ConsistencyError,
     DuplicateEntryError,
@@ -21,17 +25,27 @@ from medici_py.errors import (
     JournalAlreadyVoidedError,
     JournalNotFoundError,
     MediciError,
+    RunningBalancesError,
     TransactionError,
     UnknownOutcomeError,
     UnreadableDocumentError,
     UnsupportedDeploymentError,
 )
+from medici_py.group_commit import CommitStats
 from medici_py.ledger import LedgerPage
 from medici_py.live_balances import LiveBalances, LiveBalancesClosedError
+from medici_py.long_snapshot import SnapshotExpiredError
 from medici_py.query import exactly
+from medici_py.rebuild import (
+    DimensionsChangedError,
+    RebuildConflictError,
+    RebuildReport,
+)
+from medici_py.rollups import RollUpRefusedError, RollUpReport, RollUpUnderWayError
 from medici_py.store import init_models, sync_indexes
 from medici_py.transactions import mongo_transaction
 from medici_py.turnover_snapshot import SnapshotReadError
+from medici_py.verify import VerifyReport
 
 __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     # books and their set-up
@@ -41,11 +55,18 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "mongo_transaction",
     # what goes in and what comes out
     "Entry",
+    "EntryBatch",
     "Journal",
     "Transaction",
     "Balance",
     "LedgerPage",
     "exactly",
+    # looking after a book
+    "CommitStats",
+    "VerifyReport",
+    "Difference",
+    "RebuildReport",
+    "RollUpReport",
     # what happens
     "open_changes",
     "JournalPosted",
@@ -62,6 +83,8 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "InsufficientBalanceError",
     "BalanceLimitError",
     "UnknownOutcomeError",
+    "RunningBalancesError",
+    "BookClosedError",
     "InvalidQueryError",
     "JournalNotFoundError",
     "JournalAlreadyVoidedError",
@@ -75,4 +98,10 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "ChangeHistoryLostError",
     "SnapshotReadError",
     "LiveBalancesClosedError",
+    "SnapshotExpiredError",
+    "RebuildConflictError",
+    "DimensionsChangedError",
+    "CorrectionTooLargeError",
+    "RollUpRefusedError",
+    "RollUpUnderWayError",
 ]

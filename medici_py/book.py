@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from medici_py.account_changes import watch_accounts
 from medici_py.accounts import AccountLike, parse_query_paths, with_ancestors
 from medici_py.balances import Balance, BalanceEngine, EntrySums
+from medici_py.batch import EntryBatch
 from medici_py.book_settings import (
     DEFAULT_MAX_ACCOUNT_PATH,
     DEFAULT_PRECISION,
@@ -19,6 +20,7 @@ from medici_py.book_settings import (
     expiry_secs,
     parse_dimensions,
 )
+from medici_py.book_state import BookState
 from medici_py.change_events import ChangePosition, JournalChange
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import (
@@ -39,14 +41,21 @@ from medici_py.errors import (
     JournalNotFoundError,
     TransactionError,
 )
+from medici_py.group_commit import CommitStats
+from medici_py.history import History
 from medici_py.instants import InstantLike, utc_now
+from medici_py.journal_poster import JournalPoster
 from medici_py.ledger import LedgerPage, LedgerReader, parse_page
 from medici_py.leg_fields import entry_text
 from medici_py.money import DecimalStorage
-from medici_py.posting import JournalPoster
 from medici_py.query import LegQuery, parse_leg_query, parse_object_id
 from medici_py.reads import Reads, asking, read_options
+from medici_py.rebuild import RebuildProgress, RebuildReport, rebuild_balances
+from medici_py.rollups import RollUpProgress, RollUpReport, read_state, roll_up
+from medici_py.running_balances import RunningBalances
 from medici_py.store import Store
+from medici_py.verify import VerifyProgress, VerifyReport, verify_book
+from medici_py.voiding import JournalVoider
 
 
 class Book:
@@ -62,16 +71,17 @@ class Book:
         database: A database of ``pymongo.AsyncMongoClient`` or ``motor.motor_asyncio.AsyncIOMotorClient``.
         precision: Decimal places an amount may have; more are refused, nothing is rounded.
         max_account_path: Parts an account may have.
-        balance_snapshot_sec: Accepted for books configured for medici. Balances are summed over the
-            entries, so no answer is ever older than the entries.
+        balance_snapshot_sec: Accepted for books configured for medici. No answer is ever older than the
+            entries.
         expire_balance_snapshot_sec: The same; twice *balance_snapshot_sec* if left out.
         dimensions: Names (``("currency", "layer")``) or names with defaults
             (``{"currency": None, "layer": "SETTLED"}``) in each of which debits must equal credits.
         decimal_storage: ``"decimal128"``, or ``"double"`` for a book that Node's medici reads with fractions.
-        running_balances: True if only this library writes the book; False for a book that Node also
-            writes, whose legs then get their ids from the server.
-        group_commit: Whether concurrent commits may share a MongoDB transaction. Each has its own so far,
-            either way; nothing that a caller can see depends on it.
+        running_balances: True if only this library writes the book: balances are then kept in the same
+            transaction as the entries, from the first entry on. False for a book that Node also writes,
+            whose legs get their ids from the server and whose balances are sums over them.
+        group_commit: Whether concurrent commits of this process may share a MongoDB transaction; nothing
+            that a caller can see depends on it but speed.
         transaction_model: A subclass of `Transaction`; its fields are top-level in a leg.
         journal_model: A subclass of `Journal`; its own fields need defaults, which each journal stores.
         clock: Where the recorded time comes from.
@@ -134,8 +144,16 @@ class Book:
             codec_options=self._store.codec_options,
         )
         self._clock = clock
-        self._poster = JournalPoster(self._store, self._rules, clock)
-        self._balances: BalanceEngine = EntrySums(self._store, precision=settings.precision)
+        self._poster = JournalPoster(
+            self._store, self._rules, clock, running_balances=running_balances, group_commit=group_commit
+        )
+        self._voider = JournalVoider(self._store, self._rules, clock, running_balances=running_balances)
+        self._balances: BalanceEngine = RunningBalances(
+            self._store,
+            self._state,
+            entries=EntrySums(self._store, precision=settings.precision),
+            history=History(self._store, precision=settings.precision, clock=clock),
+        )
         self._ledger = LedgerReader(self._store, transaction_model)
 
     def __repr__(self) -> str:
@@ -146,8 +164,26 @@ class Book:
         """The database of the book, reading aware UTC datetimes; of Motor if that is what was given."""
         return self._store.database
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Refuse further entries and voids, and wait for those under way. Reading goes on. Idempotent.
+
+        Other books of the same name are not affected; the client is the caller's to close.
+        """
+        await self._poster.under_way.close()
+
     def entry(
-        self, memo: str, *, date: InstantLike | None = None, original_journal: ObjectId | str | None = None
+        self,
+        memo: str,
+        *,
+        date: InstantLike | None = None,
+        original_journal: ObjectId | str | None = None,
+        key: str | None = None,
     ) -> Entry:
         """Begin an entry; nothing is written before its ``commit()``.
 
@@ -155,11 +191,28 @@ class Book:
             memo: What happened.
             date: Effective date; the recorded time if left out.
             original_journal: The journal this one follows from, stored on every leg.
+            key: Idempotency key, unique in the book: a second entry under it is not posted, and its commit
+                returns the first journal with ``replayed=True``; also across processes and crashes.
 
         Raises:
             TransactionError: If an argument is refused; the error names it.
         """
-        return Entry(memo, self._rules, self._poster, date=date, original_journal=original_journal)
+        return Entry(memo, self._rules, self._poster, date=date, original_journal=original_journal, key=key)
+
+    def batch(self, *, session: Session | None = None) -> EntryBatch:
+        """Gather entries that are posted together when the block ends, or not at all.
+
+        They may be of several books of one database: ``async with book.batch() as batch: batch.add(entry)``.
+
+        Args:
+            session: The caller's session, as in ``commit()``.
+        """
+        return EntryBatch(self._poster, adopt_session(session))
+
+    @property
+    def commit_stats(self) -> CommitStats:
+        """What the shared committer of this database has done in this process; of the running event loop."""
+        return self._poster.desk.stats
 
     async def balance(
         self,
@@ -170,9 +223,13 @@ class Book:
         end_date: InstantLike | None = None,
         start_tx_id: ObjectId | str | None = None,
         end_tx_id: ObjectId | str | None = None,
+        at: InstantLike | None = None,
         **reads: Unpack[Reads],
     ) -> Balance:
         """Return credits minus debits of *account* and everything below it.
+
+        With running balances it reads a few rows, whatever the number of entries, unless *extra* names more
+        than dimensions.
 
         Args:
             account: A path, a list of paths (their union, each leg counted once), or None for the book.
@@ -182,6 +239,7 @@ class Book:
             end_date: Latest effective date, inclusive.
             start_tx_id: Only legs with a greater id.
             end_tx_id: Only legs with this id or a smaller one.
+            at: What the book said at that time: only legs recorded then or before.
             **reads: ``session``, ``read_preference``, ``read_concern``.
 
         Raises:
@@ -195,9 +253,35 @@ class Book:
             end_date=end_date,
             start_tx_id=start_tx_id,
             end_tx_id=end_tx_id,
+            at=at,
         )
         with asking(query):
             return Balance.of(await self._balances.turnover(query, read_options(reads)))
+
+    async def balances(
+        self,
+        account: AccountLike | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **reads: Unpack[Reads],
+    ) -> dict[str, Balance]:
+        """Return the balance of *account* and of every account below it, in one query.
+
+        Args:
+            account: As in `balance`.
+            extra: As in `balance`.
+            **reads: ``session``, ``read_preference``, ``read_concern``.
+
+        Returns:
+            What `balance` says of each account that has a matching leg on it or below, by account, sorted;
+            all of one moment.
+
+        Raises:
+            InvalidQueryError: If an argument cannot mean anything.
+            UnreadableDocumentError: If a matching leg stores an amount that is no number.
+        """
+        query = self._query(account, extra)
+        with asking(query):
+            return await self._balances.by_account(query, read_options(reads))
 
     async def ledger(
         self,
@@ -288,9 +372,14 @@ class Book:
             wanted = parse_object_id("journal_id", journal_id)
         except InvalidQueryError as exc:
             raise JournalNotFoundError(journal_id=journal_id, book=self.name) from exc
-        return await self._poster.void(
-            wanted, text, use_original_date=use_original_date, session=adopt_session(session)
-        )
+        with self._poster.under_way:
+            return await self._voider.void(
+                self._poster.desk,
+                wanted,
+                text,
+                use_original_date=use_original_date,
+                session=adopt_session(session),
+            )
 
     def changes(
         self, account: AccountLike | None = None, *, after: ChangePosition | None = None
@@ -350,6 +439,82 @@ class Book:
             listed_accounts(accounts), book=self.name, now=self._clock(), session=joined
         )
         return self
+
+    async def verify(self, *, progress: Callable[[VerifyProgress], None] | None = None) -> VerifyReport:
+        """Recompute everything from the entries, in constant memory, and name what does not agree.
+
+        Safe while others post. ``report.clean`` says whether the book is sound; see `medici_py.verify`.
+
+        Args:
+            progress: Called now and then with how far it is.
+
+        Raises:
+            SnapshotExpiredError: If the server did not keep its snapshot for as long as it took.
+            UnsupportedDeploymentError: If the server has no transactions.
+        """
+        return await verify_book(
+            self._store,
+            self.name,
+            precision=self.settings.precision,
+            fields=self._rules.dimension_fields,
+            transaction_model=self.settings.transaction_model,
+            journal_model=self.settings.journal_model,
+            progress=progress,
+        )
+
+    async def rebuild_balances(
+        self, *, progress: Callable[[RebuildProgress], None] | None = None
+    ) -> RebuildReport:
+        """Make the running balances what the entries say; or drop them, if this `Book` is to have none.
+
+        Safe while others post in the same way. To move a book from one way to the other, stop its writers.
+
+        Args:
+            progress: Called now and then with how far it is.
+
+        Raises:
+            RebuildConflictError: If another rebuild runs.
+            DimensionsChangedError: If the running balances were kept for other dimensions.
+            CorrectionTooLargeError: If a balance is more than a row can hold.
+            SnapshotExpiredError: If the server did not keep its snapshot for as long as it took.
+        """
+        try:
+            return await rebuild_balances(
+                self._store,
+                self.name,
+                running_balances=self.settings.running_balances,
+                fields=self._rules.dimension_fields,
+                precision=self.settings.precision,
+                progress=progress,
+            )
+        finally:
+            self._poster.desk.forget_state(self.name)
+
+    async def roll_up(self, *, progress: Callable[[RollUpProgress], None] | None = None) -> RollUpReport:
+        """Roll the entries up to last midnight, so that balances of the past stay quick; run it daily.
+
+        Safe while others post, and exact if it is killed: the next run goes on where it stopped.
+
+        Args:
+            progress: Called now and then with how far it is.
+
+        Raises:
+            RollUpRefusedError: If the book keeps no running balances.
+            RollUpUnderWayError: If another process rolls the book up.
+        """
+        try:
+            return await roll_up(
+                self._store,
+                await read_state(self._store, self.name),
+                precision=self.settings.precision,
+                now=self._clock(),
+                progress=progress,
+            )
+        finally:
+            self._poster.desk.forget_state(self.name)
+
+    async def _state(self, book: str) -> BookState:
+        return await self._poster.desk.state_for_reading(book)
 
     def _query(self, account: AccountLike | None, extra: Mapping[str, Any] | None, **bounds: Any) -> LegQuery:
         return parse_leg_query(

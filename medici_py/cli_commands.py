@@ -1,32 +1,35 @@
 """The commands of ``medici``: each reads its arguments, asks a book, and shows the answer."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import ConfigDict
-from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from medici_py import cli_output
 from medici_py.accounts import covers, split
 from medici_py.balances import Balance
 from medici_py.book import Book
 from medici_py.cli_arguments import parse_from, parse_to, parse_where
+from medici_py.cli_audit import rebuild, verify
+from medici_py.cli_connection import (
+    Address,
+    AsJson,
+    BookName,
+    DatabaseName,
+    SharedWithNode,
+    Uri,
+    ask_book,
+    fail,
+)
+from medici_py.cli_rollups import roll_up
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import snapshot_session
 from medici_py.errors import (
-    BookConstructorError,
     InvalidQueryError,
     JournalAlreadyVoidedError,
     JournalNotFoundError,
-    MediciError,
     TransactionError,
 )
-from medici_py.mongo_uri import check_deployment
 from medici_py.reports import read_statement
 
 T = TypeVar("T")
@@ -34,27 +37,11 @@ T = TypeVar("T")
 # Without decorated tracebacks: they print local variables, the URI's password among them.
 app = typer.Typer(
     name="medici",
-    help="Look into the books of a medici database, and void journals.",
+    help="Look into the books of a medici database, audit them, and void journals.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-Uri = Annotated[
-    str,
-    typer.Option(
-        envvar="MONGODB_URI",
-        metavar="URI",
-        help="MongoDB replica set or sharded cluster; put a password into the variable, not the option.",
-    ),
-]
-DatabaseName = Annotated[
-    str | None, typer.Option("--database", metavar="NAME", help="Database; if left out, the one in the URI.")
-]
-BookName = Annotated[str, typer.Option("--book", metavar="NAME", help="Book.")]
-SharedWithNode = Annotated[
-    bool, typer.Option("--shared-with-node", help="Node's medici writes this book, too.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table; amounts are exact strings.")]
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,40 +62,6 @@ Accounts = Annotated[
     list[str] | None,
     typer.Argument(metavar="ACCOUNT", help="Accounts, each with all below it.", show_default=False),
 ]
-
-
-class _WholeTransaction(Transaction):
-    """A leg with whatever else is stored at its top level, in ``model_extra``."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """Where a book is and how it is opened."""
-
-    uri: str
-    database: str | None
-    book: str
-    shared_with_node: bool
-
-    def open(self, client: AsyncMongoClient[dict[str, Any]]) -> Book:
-        return Book(
-            self.book,
-            self._database(client),
-            running_balances=not self.shared_with_node,
-            transaction_model=_WholeTransaction,
-        )
-
-    def _database(self, client: AsyncMongoClient[dict[str, Any]]) -> AsyncDatabase[dict[str, Any]]:
-        if self.database is not None:
-            return client[self.database]
-        try:
-            return client.get_default_database()
-        except ConfigurationError as exc:
-            raise typer.BadParameter(
-                "needed, because the URI names no database", param_hint="--database"
-            ) from exc
 
 
 @app.command()
@@ -135,7 +88,7 @@ def balance(
                 for account in wanted
             ]
 
-    balances = _answer(_Address(uri, database, book, shared_with_node), ask)
+    balances = ask_book(Address(uri, database, book, shared_with_node), ask)
     if as_json:
         typer.echo(cli_output.json_text(cli_output.balances_json(balances)))
     else:
@@ -160,8 +113,8 @@ def ledger(
 ) -> None:
     """Show a page of legs, newest first: of these accounts, or of the whole book."""
     dates, conditions = _dates(from_, to), _conditions(where)
-    answer = _answer(
-        _Address(uri, database, book, shared_with_node),
+    answer = ask_book(
+        Address(uri, database, book, shared_with_node),
         lambda book: book.ledger(
             accounts or None, conditions, **dates, per_page=per_page, page=page, reverse=reverse
         ),
@@ -185,8 +138,8 @@ def accounts(
     as_json: AsJson = False,
 ) -> None:
     """List the accounts that have legs, and those above them, one a line."""
-    found = _answer(
-        _Address(uri, database, book, shared_with_node),
+    found = ask_book(
+        Address(uri, database, book, shared_with_node),
         lambda book: book.list_accounts(),
     )
     tops = [split(account) for account in accounts or ()]
@@ -213,8 +166,8 @@ def statement(
 ) -> None:
     """Show an account's opening balance, its legs with the balance after each, and its closing balance."""
     dates, conditions = _dates(from_, to), _conditions(where)
-    answer = _answer(
-        _Address(uri, database, book, shared_with_node),
+    answer = ask_book(
+        Address(uri, database, book, shared_with_node),
         lambda book: read_statement(book, account, conditions, **dates),
     )
     if as_json:
@@ -241,15 +194,15 @@ def void(
     as_json: AsJson = False,
 ) -> None:
     """Void a journal: mark it, and post the journal that reverses it. Asks first, unless --yes."""
-    address = _Address(uri, database, book, shared_with_node)
-    legs = _answer(address, lambda book: _voidable_legs(book, journal_id))
+    address = Address(uri, database, book, shared_with_node)
+    legs = ask_book(address, lambda book: _voidable_legs(book, journal_id))
     if not yes and not _confirmed(journal_id, legs):
-        _fail(f"Journal {journal_id} is as it was.")
+        fail(f"Journal {journal_id} is as it was.")
 
     async def reverse(book: Book) -> Journal:
         return await book.void(journal_id, reason, use_original_date=original_date)
 
-    reversal = _answer(address, reverse)
+    reversal = ask_book(address, reverse)
     if as_json:
         typer.echo(cli_output.json_text(cli_output.reversal_json(journal_id, reversal)))
     else:
@@ -302,26 +255,6 @@ def _read(option: str, parse: Callable[[Any], T], text: object) -> T:
         raise typer.BadParameter(str(exc), param_hint=option) from exc
 
 
-def _answer(address: _Address, ask: Callable[[Book], Awaitable[T]]) -> T:
-    """Ask a book; whatever is wrong becomes one line on standard error and the exit status."""
-    try:
-        check_deployment(address.uri)
-        return asyncio.run(_ask(address, ask))
-    except (InvalidQueryError, BookConstructorError) as exc:
-        raise typer.BadParameter(str(exc)) from exc
-    except MediciError as exc:
-        _fail(str(exc))
-    except OperationFailure as exc:
-        _fail(str((exc.details or {}).get("errmsg", exc)))
-    except PyMongoError as exc:
-        _fail(str(exc))
-
-
-async def _ask(address: _Address, ask: Callable[[Book], Awaitable[T]]) -> T:
-    async with AsyncMongoClient[dict[str, Any]](address.uri) as client:
-        return await ask(address.open(client))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"medici: {cli_output.printable(' '.join(message.split()))}", err=True)
-    raise typer.Exit(1)
+app.command()(verify)
+app.command()(rebuild)
+app.command("roll-up")(roll_up)

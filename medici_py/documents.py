@@ -102,6 +102,8 @@ class Journal(StoredDocument):
     transactions: tuple[ObjectId, ...] = Field(default=(), alias="_transactions")
     voided: bool = False
     void_reason: str | None = None
+    replayed: bool = Field(default=False, exclude=True, repr=False)
+    """Whether a commit found this journal under its key instead of posting it; not stored."""
 
     default_stored_names: ClassVar[frozenset[str]]
 

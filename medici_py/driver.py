@@ -10,7 +10,7 @@ server: `Capabilities` says so, and the layers above then do without.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -125,6 +125,14 @@ def adopt(database: Database) -> AsyncDatabase[Document]:
 def codec_options(database: AsyncDatabase[Document]) -> CodecOptions[Document]:
     """Return how values of an adopted database become BSON."""
     return DEFAULT_CODEC_OPTIONS if _is_mock(database) else database.codec_options
+
+
+def belongings(client: Client, name: str, make: Callable[[], T]) -> T:
+    """Return what this library keeps with *client* under *name*, for as long as the client lives."""
+    kept: dict[str, Any] = vars(client).setdefault("_medici_py", {})
+    if name not in kept:
+        kept[name] = make()
+    return cast("T", kept[name])
 
 
 def adopt_session(session: Session | None) -> AsyncClientSession | None:

@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Protocol, Self, TypeAlias
 
 from bson import ObjectId
@@ -18,13 +18,16 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from medici_py.accounts import AccountLike, Path, join, parse_posting_path
 from medici_py.bson_values import is_utf8
-from medici_py.documents import Journal, Transaction, custom_stored_names, journal_defaults
+from medici_py.documents import Journal, Transaction, journal_defaults
 from medici_py.driver import Document, Session, adopt_session
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError, UnreadableDocumentError
 from medici_py.instants import InstantLike
 from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
-from medici_py.money import ZERO, AmountLike, encode_amount, exact_sum, parse_amount
+from medici_py.money import EXACT, ZERO, AmountLike, encode_amount, exact_sum, parse_amount
+
+MAX_KEY_BYTES = 512
+"""The longest idempotency key, in UTF-8."""
 
 WriteLocks: TypeAlias = Sequence[str] | re.Pattern[str]
 """Accounts to lock: a list, or a pattern that is searched for in the account of each leg."""
@@ -41,6 +44,8 @@ class Leg:
         credit: Amount on the credit side, or zero.
         fields: Top-level fields set by the caller, under their stored names.
         meta: Everything else the caller attached.
+        min_balance: Lowest balance that the account may have after the entry; None for no bound.
+        max_balance: Highest balance.
     """
 
     id: ObjectId
@@ -49,6 +54,8 @@ class Leg:
     credit: Decimal
     fields: Mapping[str, Any]
     meta: Mapping[str, Any]
+    min_balance: Decimal | None = None
+    max_balance: Decimal | None = None
 
 
 class Poster(Protocol):
@@ -58,6 +65,9 @@ class Poster(Protocol):
         self, entry: "Entry", *, session: AsyncClientSession | None, writelock_accounts: WriteLocks | None
     ) -> Journal:
         """Write *entry* and return its journal."""
+
+    async def preview(self, entry: "Entry", *, session: AsyncClientSession | None) -> Journal:
+        """Return the journal that `post` would, and write nothing."""
 
 
 class Entry:
@@ -75,6 +85,7 @@ class Entry:
         *,
         date: InstantLike | None = None,
         original_journal: ObjectId | str | None = None,
+        key: str | None = None,
     ) -> None:
         self.id = ObjectId()
         self.memo = entry_text("memo", memo)
@@ -83,6 +94,7 @@ class Entry:
         self.original_journal = (
             None if original_journal is None else entry_object_id("original_journal", original_journal)
         )
+        self.key = None if key is None else _entry_key(key)
         self._poster = poster
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
@@ -97,75 +109,170 @@ class Entry:
         """The legs so far, in the order they were added."""
         return tuple(self._legs)
 
-    def debit(self, account: AccountLike, amount: AmountLike, extra: Mapping[str, Any] | None = None) -> Self:
+    def debit(
+        self,
+        account: AccountLike,
+        amount: AmountLike,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        min_balance: AmountLike | None = None,
+        max_balance: AmountLike | None = None,
+    ) -> Self:
         """Add a debit.
+
+        A bound is on what `Book.balance` says of the account after the whole entry: credits minus debits of
+        it and everything below it, in the leg's values of the book's dimensions. It is checked where the
+        entry is written, against whatever else is committed by then, so that no two entries can pass it
+        together, in however many processes they are posted.
 
         Args:
             account: ``"Assets:Cash"`` or ``["Assets", "Cash"]``.
             amount: In the book's unit: int, Decimal, str, or float at its shortest text.
             extra: Fields of the transaction model by their stored names; every other key goes under
                 ``meta``. Copied now.
+            min_balance: Lowest balance allowed after the entry; `InsufficientBalanceError` at the commit.
+            max_balance: Highest balance allowed after the entry; `BalanceLimitError` at the commit.
 
         Raises:
             InvalidAccountPathError: If the account cannot be posted to.
-            TransactionError: If the amount or a key is refused, or the entry was committed before.
+            TransactionError: If the amount, a bound or a key is refused, or the entry was committed before.
         """
         path, value = self._parse(account, amount)
-        return self._add(path, debit=value, credit=ZERO, extra=extra)
+        bounds = self._bound(min_balance), self._bound(max_balance)
+        return self._add(path, debit=value, credit=ZERO, extra=extra, bounds=bounds)
 
     def credit(
-        self, account: AccountLike, amount: AmountLike, extra: Mapping[str, Any] | None = None
+        self,
+        account: AccountLike,
+        amount: AmountLike,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        min_balance: AmountLike | None = None,
+        max_balance: AmountLike | None = None,
     ) -> Self:
         """Add a credit; as `debit`."""
         path, value = self._parse(account, amount)
-        return self._add(path, debit=ZERO, credit=value, extra=extra)
+        bounds = self._bound(min_balance), self._bound(max_balance)
+        return self._add(path, debit=ZERO, credit=value, extra=extra, bounds=bounds)
 
     async def commit(
         self, *, session: Session | None = None, writelock_accounts: WriteLocks | None = None
     ) -> Journal:
         """Write the entry as a journal, all of it or nothing.
 
-        Without a session it runs in a transaction of its own, durable on a majority when this returns.
-        With a session whose transaction is open it joins that one: errors of the driver pass through so
-        that the transaction can be retried, and nothing counts until the caller commits. Calling it again
-        never writes twice: it returns the journal posted before or raises.
+        Without a session it runs in a transaction of the library's own, which it may share with other
+        entries that are committed at the same time, and is durable on a majority when this returns. None of
+        them can make another one fail. With a session whose transaction is open it joins that one: errors of
+        the driver pass through so that the transaction can be retried, and nothing counts until the caller
+        commits. Calling it again never writes twice: it returns the journal posted before or raises.
+
+        Cancelling the call while the entry waits for its turn withdraws it; later, the entry may be written
+        all the same. Commit it again to find out.
 
         Args:
             session: The caller's session.
             writelock_accounts: Accounts to lock against other writers that lock them.
 
+        Returns:
+            The journal; the first one, with ``replayed=True``, if the entry's key was used before.
+
         Raises:
             TransactionError: If the entry is empty, does not balance or cannot be saved; ``.total`` is
                 credit minus debit where it does not balance.
+            InsufficientBalanceError: If a balance would fall below the bound of a leg.
+            BalanceLimitError: If a balance would rise above the bound of a leg.
+            DuplicateEntryError: If another entry stands under its key; the message says what differs.
             UnknownOutcomeError: If the server could not be asked whether it committed.
+            RunningBalancesError: If the book must not be written without running balances.
+            BookClosedError: If the book was closed.
             UnsupportedDeploymentError: If the server has no transactions.
         """
         if self._journal is not None:
             return self._journal
-        check_entry(self)
-        # From here on something may be written, of which another commit of this entry must be the same.
-        self._sealed = True
+        self.seal()
         journal = await self._poster.post(
             self, session=adopt_session(session), writelock_accounts=writelock_accounts
         )
         if session is None:
             # A caller's session may still be rolled back; only a commit of our own is final.
-            self._journal = journal
+            self.settle(journal)
         return journal
+
+    async def dry_run(self, *, session: Session | None = None) -> Journal:
+        """Check the entry in every way that `commit` does, and return what it would; nothing is written.
+
+        It is written in a transaction that is rolled back, so that nobody ever sees it, and MongoDB itself
+        has accepted it. The entry stays open. Another writer may come between this and the commit.
+
+        Args:
+            session: A session without an open transaction; one of our own if left out.
+
+        Raises:
+            TransactionError: As `commit`, with all its leaves; also if *session* has an open transaction,
+                which a failing write would abort.
+        """
+        check_entry(self)
+        return await self._poster.preview(self, session=adopt_session(session))
+
+    def seal(self) -> None:
+        """Check that the entry may be posted, and take no more legs.
+
+        Raises:
+            TransactionError: If it is empty or does not balance.
+        """
+        check_entry(self)
+        # From here on something may be written, of which another commit of this entry must be the same.
+        self._sealed = True
+
+    def settle(self, journal: Journal) -> None:
+        """Remember the journal that the entry has become for good."""
+        self._journal = journal
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it was committed or added to a batch, and takes no more legs."""
+        return self._sealed
+
+    @property
+    def poster(self) -> Poster:
+        """What writes the entry."""
+        return self._poster
 
     def _parse(self, account: AccountLike, amount: AmountLike) -> tuple[Path, Decimal]:
         rules = self.rules
         path = parse_posting_path(account, max_account_path=rules.max_account_path)
         return path, parse_amount(amount, precision=rules.precision, storage=rules.storage)
 
-    def _add(self, path: Path, *, debit: Decimal, credit: Decimal, extra: Mapping[str, Any] | None) -> Self:
+    def _bound(self, bound: AmountLike | None) -> Decimal | None:
+        return None if bound is None else parse_amount(bound, precision=self.rules.precision)
+
+    def _add(
+        self,
+        path: Path,
+        *,
+        debit: Decimal,
+        credit: Decimal,
+        extra: Mapping[str, Any] | None,
+        bounds: tuple[Decimal | None, Decimal | None],
+    ) -> Self:
         if self._sealed:
             raise TransactionError(
                 f"Entry {self.memo!r} was committed already as journal {self.id}; begin a new one."
             )
         fields, meta = split_extra(extra, self.rules)
-        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta))
+        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta, *bounds))
         return self
+
+
+def _entry_key(key: object) -> str:
+    text = entry_text("key", key)
+    if not text or len(text.encode()) > MAX_KEY_BYTES:
+        raise TransactionError(
+            f"key {text!r} refused: give text that is not empty, up to {MAX_KEY_BYTES} bytes.",
+            field="key",
+            value=key,
+        )
+    return text
 
 
 def check_entry(entry: Entry) -> None:
@@ -180,8 +287,9 @@ def check_entry(entry: Entry) -> None:
             f"INVALID_JOURNAL: entry {entry.memo!r} has no legs; add a debit and a credit."
         )
     for dimensions, legs in _by_dimensions(entry).items():
-        debited = exact_sum(leg.debit for leg in legs)
-        credited = exact_sum(leg.credit for leg in legs)
+        with localcontext(EXACT):
+            debited = sum((leg.debit for leg in legs), ZERO)
+            credited = sum((leg.credit for leg in legs), ZERO)
         if debited != credited:
             total = exact_sum((credited, debited.copy_negate()))
             where = ", ".join(
@@ -197,6 +305,8 @@ def check_entry(entry: Entry) -> None:
 
 def _by_dimensions(entry: Entry) -> dict[tuple[Any, ...], list[Leg]]:
     names = tuple(entry.rules.dimensions)
+    if not names:
+        return {(): list(entry.legs)}
     groups: dict[tuple[Any, ...], list[Leg]] = defaultdict(list)
     for leg in entry.legs:
         groups[tuple(leg.fields.get(name, leg.meta.get(name)) for name in names)].append(leg)
@@ -231,7 +341,7 @@ def _leg_document(entry: Entry, leg: Leg, recorded_at: dt.datetime) -> Document:
     document |= leg.fields
     if leg.meta:
         document["meta"] = dict(leg.meta)
-    if custom_stored_names(rules.transaction_model):
+    if rules.checks_legs:
         _check_model({"_id": leg.id, **document}, rules.transaction_model)
     return document
 

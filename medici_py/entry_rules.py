@@ -6,7 +6,8 @@ from typing import Any
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
-from medici_py.documents import Journal, Transaction
+from medici_py.book_state import dimension_fields
+from medici_py.documents import Journal, Transaction, custom_stored_names
 from medici_py.money import DecimalStorage
 
 PROTECTED_KEYS = frozenset(
@@ -52,3 +53,12 @@ class EntryRules:
     transaction_model: type[Transaction] = Transaction
     journal_model: type[Journal] = Journal
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
+    dimension_fields: tuple[str, ...] = field(init=False)
+    """Where a leg stores each dimension: ``meta.currency``, or a field of its own."""
+    checks_legs: bool = field(init=False)
+    """Whether legs must be tried on the transaction model, because it has fields of its own."""
+
+    def __post_init__(self) -> None:
+        fields = dimension_fields(tuple(self.dimensions), self.transaction_model)
+        object.__setattr__(self, "dimension_fields", fields)
+        object.__setattr__(self, "checks_legs", bool(custom_stored_names(self.transaction_model)))

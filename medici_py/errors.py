@@ -12,6 +12,8 @@ allowed stands in the message, and the facts are attributes::
         InsufficientBalanceError       400   the account would fall below its bound
         BalanceLimitError              400   the account would rise above its bound
       UnknownOutcomeError              500   the server did not say whether it committed
+      RunningBalancesError             400   a poster without running balances in a book that has them
+      BookClosedError                  400   a book that was closed
       InvalidQueryError                400   a question that cannot mean anything
       JournalNotFoundError             403   (medici's source says 404, its constructor sets 403)
       JournalAlreadyVoidedError        400
@@ -25,8 +27,14 @@ allowed stands in the message, and the facts are attributes::
         ChangeHistoryLostError         500   MongoDB no longer has what comes next
       SnapshotReadError                500   live balances could not be read
       LiveBalancesClosedError          500   live balances were asked outside their life
+      SnapshotExpiredError             500   a snapshot was read for longer than the server keeps it
+      RebuildConflictError             400   another rebuild corrects the same book
+      DimensionsChangedError           400   a rebuild for other dimensions than the rows have
+      CorrectionTooLargeError          500   a balance that its row could not hold exactly
+      RollUpRefusedError               400   a book that keeps no running balances
+      RollUpUnderWayError              400   another process rolls the book up
 
-The last five are defined beside what raises them; `medici_py` exports them all.
+The last eleven are defined beside what raises them; `medici_py` exports them all.
 
 Source: medici 7.4, ``src/errors``; the leaves medici does not have are ours.
 """
@@ -130,6 +138,18 @@ class UnknownOutcomeError(MediciError):
     """
 
     code = 500
+
+
+class RunningBalancesError(MediciError):
+    """The book keeps running balances, and a `Book` without them would falsify these; nothing was written."""
+
+    code = 400
+
+
+class BookClosedError(MediciError):
+    """The `Book` was closed; nothing was written."""
+
+    code = 400
 
 
 class InvalidQueryError(MediciError):

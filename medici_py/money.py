@@ -55,6 +55,7 @@ EXACT = Context(
 )
 """Wide enough for the sum of any Decimal128 amounts; whatever would still round raises instead."""
 
+_PLAIN_BELOW = 10**DOUBLE_DIGITS
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _TEXT_LIMIT = 80
 
@@ -104,6 +105,8 @@ def parse_amount(value: AmountLike, *, precision: int, storage: DecimalStorage =
         TransactionError: If it is no number (bool, NaN, infinity, other text), has more than *precision*
             decimal places or 34 digits, or cannot be stored digit by digit.
     """
+    if type(value) is int and abs(value) < _PLAIN_BELOW:
+        return Decimal(value)  # By far the most common amounts; nothing below could refuse them.
     number = _number(value)
     if not number:
         return ZERO

@@ -1,225 +1,225 @@
-"""Writes journals: entries that are committed, and the reversals of voided journals.
+"""Writes entries as journals: the statements of one transaction, whatever number of entries it holds.
 
-Order of the writes inside the transaction: legs first, then the journal that names them, so that whoever
-follows the change stream has seen all legs when the journal arrives. A void marks the journal and its
-legs before that.
+Order inside the transaction: the rows of running balances first, where whoever moves the same guarded
+account conflicts before anything else was done for nothing; then all legs, then the journals that name them,
+so that whoever follows the change stream has seen all legs when a journal arrives.
 
-Exactly once: the journal's id is fixed before the first try. Two tries of one entry collide on it (or on
-a leg's), the server refuses the second, and the journal that stands is what the caller gets.
+Exactly once: a journal's id is fixed before the first try. Two tries of one entry collide on it (or on a
+leg's), the server refuses the second, and the journal that stands is what the caller gets.
 """
 
-import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, localcontext
 
 from bson import ObjectId
-from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from medici_py.accounts import join
+from medici_py.balances import Balance, EntrySums
+from medici_py.decisions import Facts, Replays, Unit, Verdict, decide
 from medici_py.documents import Journal
-from medici_py.driver import Document, has_transaction
-from medici_py.entry import Entry, WriteLocks, journal_document, leg_documents, lock_targets
-from medici_py.entry_rules import EntryRules
-from medici_py.errors import (
-    ConsistencyError,
-    DuplicateEntryError,
-    IncompleteJournalError,
-    JournalAlreadyVoidedError,
-    JournalNotFoundError,
-    TransactionError,
-    UnknownOutcomeError,
+from medici_py.driver import Document
+from medici_py.entry import journal_document, leg_documents
+from medici_py.entry_key import UsedKey, key_id
+from medici_py.money import EXACT
+from medici_py.posting_plan import (
+    Plan,
+    added_to_rows,
+    conditions,
+    guarded_by_entries,
+    guarded_rows,
+    guarding_locks,
 )
-from medici_py.store import Store
-from medici_py.transactions import mongo_transaction, run_in_session
-from medici_py.void import Reversal, reversal_documents, void_text
+from medici_py.query import LegQuery
+from medici_py.running_rows import (
+    CORRECTIONS,
+    RowKey,
+    RowWrites,
+    fold_rows_by_key,
+    row_id,
+    row_updates,
+)
+from medici_py.store import ReadOptions, Store
+from medici_py.stripes import StripePool
 
-T = TypeVar("T")
 
-Clock = Callable[[], dt.datetime]
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction has written.
 
-_DUPLICATE_KEY = 11000
-
-
-class JournalPoster:
-    """Writes the journals of one book, each in one MongoDB transaction.
-
-    Stateless and safe to use from any number of tasks.
+    Attributes:
+        verdicts: About each unit, in order.
+        journals: The journals of the entries that stand, by id.
     """
 
-    def __init__(self, store: Store, rules: EntryRules, clock: Clock) -> None:
+    verdicts: Sequence[Verdict]
+    journals: Mapping[ObjectId, Journal]
+
+
+class EntryWriter:
+    """Writes units of entries in a transaction that somebody else begins and commits.
+
+    Stateless.
+
+    Args:
+        store: The database.
+        stripes: Knows which stripes there are.
+    """
+
+    def __init__(self, store: Store, stripes: StripePool) -> None:
         self._store = store
-        self._rules = rules
-        self._clock = clock
+        self._stripes = stripes
 
-    async def post(
-        self, entry: Entry, *, session: AsyncClientSession | None, writelock_accounts: WriteLocks | None
-    ) -> Journal:
-        """Write *entry* and return its journal; one that stands already is returned as it is.
-
-        Raises:
-            TransactionError: If it cannot be saved; nothing was written.
-            UnknownOutcomeError: If the server could not be asked whether it committed.
-        """
-        locks = lock_targets(writelock_accounts, (join(leg.path) for leg in entry.legs))
-
-        async def write(joined: AsyncClientSession | None) -> Journal:
-            recorded_at = self._clock()
-            legs = leg_documents(entry, recorded_at=recorded_at)
-            leg_ids = await self._store.insert_legs(legs, journal_id=entry.id, session=joined)
-            journal = journal_document(entry, leg_ids, recorded_at=recorded_at)
-            await self._insert_journal(journal, joined)
-            await self._store.lock_accounts(locks, book=self._rules.book, now=recorded_at, session=joined)
-            return self._rules.journal_model.from_document(journal)
-
-        if has_transaction(session):
-            return await self._join(write, session, entry)
-        try:
-            return await self._atomically(write, session)
-        except UnknownOutcomeError as exc:
-            raise UnknownOutcomeError(
-                f"The server did not confirm whether journal {entry.id} ({entry.memo!r}) was committed: "
-                f"{exc.__cause__}. Commit the same entry again: that finds out, and never posts it twice."
-            ) from exc.__cause__
-        except (PyMongoError, BSONError) as exc:
-            standing = await self._standing(entry.id) if _is_duplicate(exc) else None
-            if standing is not None:
-                return standing
-            raise TransactionError(f"Failure to save journal: {exc}") from exc
-
-    async def void(
+    async def write(
         self,
-        journal_id: ObjectId,
-        reason: str | None,
+        units: Sequence[Unit],
         *,
-        use_original_date: bool,
         session: AsyncClientSession | None,
-    ) -> Journal:
-        """Mark a journal and its legs as voided, post the reversal and return it.
+        stripe: int,
+        only_judge: bool = False,
+    ) -> Written:
+        """Judge *units* on what the transaction sees, and write those that stand.
 
-        Raises:
-            JournalNotFoundError: If the book has no such journal.
-            JournalAlreadyVoidedError: If it is voided.
-            ConsistencyError: If somebody else voided it meanwhile.
-            IncompleteJournalError: If its legs are not all there.
-            UnreadableDocumentError: If it, or a leg, cannot be read as what it is.
-            TransactionError: If it has nothing to reverse, or the reversal cannot be saved.
-            UnknownOutcomeError: If the server could not be asked whether it committed.
+        Args:
+            units: What is to be posted, in order.
+            session: A session in whose transaction this runs; None only on mongomock.
+            stripe: The transaction's own stripe of running balances.
+            only_judge: Whether nothing may be written.
         """
-        reversal_id = ObjectId()
-        tries = 0
+        plans = [plan for unit in units for plan in unit]
+        stripes = await self._stripes.numbers(session) if guarded_rows(plans) else []
+        facts = Facts(
+            keys=await self._used_keys(plans, session),
+            balances={
+                **await self._balances_of_rows(guarded_rows(plans), stripes, session),
+                **await self._balances_of_entries(guarded_by_entries(plans), session),
+            },
+        )
+        verdicts = decide(units, facts)
+        standing = list(_standing(units, verdicts))
+        if not standing:
+            return Written(verdicts, {})
+        recorded = [(plan, plan.clock()) for plan in standing]
+        if only_judge:
+            return Written(verdicts, _unwritten(recorded))
+        await self._add_to_rows(recorded, stripe=stripe, stripes=stripes, session=session)
+        journals = await self._insert(recorded, session)
+        await self._insert_keys(standing, session)
+        await self._lock(recorded, session)
+        return Written(verdicts, journals)
 
-        async def write(joined: AsyncClientSession | None) -> Journal:
-            nonlocal tries
-            tries += 1
-            # Only a commit whose answer was lost can have left our own reversal behind.
-            if tries > 1 and (own := await self._standing(reversal_id, joined)) is not None:
-                return own
-            journal, legs = await self._voidable(journal_id, joined)
-            recorded_at = self._clock()
-            text = void_text(reason, journal.get("memo"))
-            reversal = Reversal(
-                id=reversal_id,
-                text=text,
-                date=journal["datetime"] if use_original_date else recorded_at,
-                recorded_at=recorded_at,
-            )
-            # Whatever refuses the void does so before the first write: the session may be the caller's.
-            documents = reversal_documents(reversal, journal, legs, self._rules)
-            await self._mark_voided(journal, legs, text, joined)
-            return await self._post_reversal(reversal, documents, joined)
+    async def _used_keys(
+        self, plans: Sequence[Plan], session: AsyncClientSession | None
+    ) -> dict[tuple[str, str], UsedKey]:
+        wanted = [key_id(plan.book, plan.key.text) for plan in plans if plan.key is not None]
+        if not wanted:
+            return {}
+        found = self._store.keys.find({"_id": {"$in": wanted}}, session=session)
+        return {(one["_id"]["book"], one["_id"]["key"]): UsedKey.from_document(one) async for one in found}
 
-        if has_transaction(session):
-            return await write(session)
-        try:
-            return await self._atomically(write, session)
-        except UnknownOutcomeError as exc:
-            raise UnknownOutcomeError(
-                f"The server did not confirm whether journal {journal_id} was voided: {exc.__cause__}. Void "
-                "it again: JournalAlreadyVoidedError says that it was."
-            ) from exc.__cause__
-        except (PyMongoError, BSONError) as exc:
-            raise TransactionError(f"Failure to save journal: {exc}") from exc
-
-    async def _join(
+    async def _balances_of_rows(
         self,
-        write: Callable[[AsyncClientSession | None], Awaitable[T]],
+        wanted: Iterable[tuple[str, RowKey]],
+        stripes: Sequence[int],
         session: AsyncClientSession | None,
-        entry: Entry,
-    ) -> T:
-        try:
-            return await write(session)
-        except (DuplicateKeyError, BulkWriteError) as exc:
-            if not _is_duplicate(exc):
-                raise
-            raise DuplicateEntryError(
-                f"Journal {entry.id} ({entry.memo!r}) is posted already, or its leg breaks a unique index; "
-                "the server has aborted the session's transaction."
-            ) from exc
+    ) -> dict[tuple[str, RowKey], Decimal]:
+        rows = list(wanted)
+        if not rows:
+            return {}
+        ids = [row_id(book, key, stripe) for book, key in rows for stripe in (CORRECTIONS, *stripes)]
+        found = [row async for row in self._store.balance_rows.find({"_id": {"$in": ids}}, session=session)]
+        balances: dict[tuple[str, RowKey], Decimal] = dict.fromkeys(rows, Decimal(0))
+        for book in {book for book, _ in rows}:
+            mine = (row for row in found if row["_id"]["book"] == book)
+            balances |= {
+                (book, key): Balance.of(sums).balance for key, sums in fold_rows_by_key(mine).items()
+            }
+        return balances
 
-    async def _atomically(
-        self, write: Callable[[AsyncClientSession | None], Awaitable[T]], session: AsyncClientSession | None
-    ) -> T:
-        if session is None:
-            return await mongo_transaction(self._store.client, write)
-        return await run_in_session(session, write)
+    async def _balances_of_entries(
+        self, wanted: Mapping[tuple[str, RowKey], Plan], session: AsyncClientSession | None
+    ) -> dict[tuple[str, RowKey], Decimal]:
+        balances: dict[tuple[str, RowKey], Decimal] = {}
+        for (book, (path, dims)), plan in wanted.items():
+            sums = EntrySums(self._store, precision=plan.entry.rules.precision)
+            query = LegQuery(book=book, paths=(path,), conditions=conditions(plan, dims))
+            turnover = await sums.turnover(query, ReadOptions(session=session))
+            balances[book, (path, dims)] = Balance.of(turnover).balance
+        return balances
 
-    async def _standing(
-        self, journal_id: ObjectId, session: AsyncClientSession | None = None
-    ) -> Journal | None:
-        journals = self._store.journals if session else self._store.latest_journals
-        found = await journals.find_one({"_id": journal_id, "book": self._rules.book}, session=session)
-        return None if found is None else self._rules.journal_model.from_document(found)
-
-    async def _insert_journal(self, journal: Document, session: AsyncClientSession | None) -> None:
-        await self._store.journals.insert_one(journal, session=session)
-
-    async def _voidable(
-        self, journal_id: ObjectId, session: AsyncClientSession | None
-    ) -> tuple[Document, list[Document]]:
-        book = self._rules.book
-        journal = await self._store.journals.find_one({"_id": journal_id, "book": book}, session=session)
-        if journal is None:
-            raise JournalNotFoundError(journal_id=journal_id, book=book)
-        if journal.get("voided"):
-            raise JournalAlreadyVoidedError(journal_id=journal_id, book=book)
-        named = Journal.from_document(journal).transactions
-        cursor = self._store.transactions.find({"_journal": journal_id, "book": book}, session=session)
-        stored = {leg["_id"]: leg async for leg in cursor}
-        legs = [stored[leg_id] for leg_id in named if leg_id in stored]
-        if len(legs) != len(named) or len(stored) != len(named):
-            raise IncompleteJournalError(
-                journal_id=journal_id, book=book, expected=len(named), found=len(stored)
-            )
-        return journal, legs
-
-    async def _mark_voided(
-        self, journal: Document, legs: Sequence[Document], text: str, session: AsyncClientSession | None
+    async def _add_to_rows(
+        self,
+        recorded: Sequence[tuple[Plan, datetime]],
+        *,
+        stripe: int,
+        stripes: Sequence[int],
+        session: AsyncClientSession | None,
     ) -> None:
-        flags = {"$set": {"void_reason": text, "voided": True}}
-        unvoided = {"_id": journal["_id"], "voided": {"$ne": True}}
-        marked = await self._store.journals.update_one(unvoided, flags, session=session)
-        if marked.matched_count != 1:
-            raise ConsistencyError(
-                f"Journal {journal['_id']} in book {self._rules.book!r} changed while it was being voided."
+        plans = [plan for plan, _ in recorded]
+        with localcontext(EXACT):
+            writes = RowWrites(added_to_rows(plans), list(guarded_rows(plans)))
+            statements = row_updates(
+                writes,
+                stripe=stripe,
+                stripes=stripes,
+                journal=plans[-1].journal_id,
+                recorded_at=recorded[-1][1],
+                precisions={plan.book: plan.entry.rules.precision for plan in plans},
             )
-        # By _journal and not by a list of ids: a journal may have more legs than a command can name.
-        mine = {"_journal": journal["_id"], "book": self._rules.book}
-        changed = await self._store.transactions.update_many(mine, flags, session=session)
-        if changed.matched_count != len(legs):
-            raise ConsistencyError(f"The legs of journal {journal['_id']} changed while it was being voided.")
+        await self._store.update_rows(statements, session=session)
 
-    async def _post_reversal(
-        self, reversal: Reversal, documents: Sequence[Document], session: AsyncClientSession | None
-    ) -> Journal:
-        leg_ids = await self._store.insert_legs(documents, journal_id=reversal.id, session=session)
-        stored = reversal.journal_document(leg_ids, self._rules)
-        await self._insert_journal(stored, session)
-        return self._rules.journal_model.from_document(stored)
+    async def _insert(
+        self, recorded: Sequence[tuple[Plan, datetime]], session: AsyncClientSession | None
+    ) -> dict[ObjectId, Journal]:
+        legs = [leg_documents(plan.entry, recorded_at=at) for plan, at in recorded]
+        leg_ids = await self._store.insert_legs([leg for of_one in legs for leg in of_one], session=session)
+        documents: list[Document] = [
+            journal_document(plan.entry, leg_ids[plan.journal_id], recorded_at=at) for plan, at in recorded
+        ]
+        await self._store.journals.insert_many(documents, session=session)
+        return _journals(recorded, documents)
+
+    async def _insert_keys(self, standing: Sequence[Plan], session: AsyncClientSession | None) -> None:
+        documents = [
+            plan.key.document(plan.book, plan.journal_id) for plan in standing if plan.key is not None
+        ]
+        if documents:
+            await self._store.keys.insert_many(documents, session=session)
+
+    async def _lock(
+        self, recorded: Sequence[tuple[Plan, datetime]], session: AsyncClientSession | None
+    ) -> None:
+        locks: dict[str, list[str]] = {}
+        for plan, _ in recorded:
+            accounts = [*plan.locks, *guarding_locks(plan)]
+            if accounts:
+                locks.setdefault(plan.book, []).extend(accounts)
+        for book, accounts in locks.items():
+            await self._store.lock_accounts(accounts, book=book, now=recorded[-1][1], session=session)
 
 
-def _is_duplicate(error: Exception) -> bool:
-    if isinstance(error, BulkWriteError):
-        return any(failed.get("code") == _DUPLICATE_KEY for failed in error.details.get("writeErrors", ()))
-    return isinstance(error, DuplicateKeyError)
+def _journals(
+    recorded: Sequence[tuple[Plan, datetime]], documents: Sequence[Document]
+) -> dict[ObjectId, Journal]:
+    models = (plan.entry.rules.journal_model for plan, _ in recorded)
+    return {
+        document["_id"]: model.from_document(document)
+        for document, model in zip(documents, models, strict=True)
+    }
+
+
+def _unwritten(recorded: Sequence[tuple[Plan, datetime]]) -> dict[ObjectId, Journal]:
+    documents = [
+        journal_document(plan.entry, (leg.id for leg in plan.entry.legs), recorded_at=at)
+        for plan, at in recorded
+    ]
+    return _journals(recorded, documents)
+
+
+def _standing(units: Sequence[Unit], verdicts: Sequence[Verdict]) -> Iterable[Plan]:
+    for unit, verdict in zip(units, verdicts, strict=True):
+        if isinstance(verdict, tuple):
+            yield from (
+                plan for plan, answer in zip(unit, verdict, strict=True) if not isinstance(answer, Replays)
+            )

@@ -47,6 +47,7 @@ class LegQuery:
         end: Latest effective date, inclusive.
         after_leg: Only legs with a greater ``_id``.
         until_leg: Only legs with this ``_id`` or a smaller one.
+        at: Only legs recorded at this time or before.
     """
 
     book: str
@@ -56,6 +57,13 @@ class LegQuery:
     end: dt.datetime | None = None
     after_leg: ObjectId | None = None
     until_leg: ObjectId | None = None
+    at: dt.datetime | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it asks for legs of some time or id, and not for all that an account has."""
+        bounds = (self.start, self.end, self.at, self.after_leg, self.until_leg)
+        return any(bound is not None for bound in bounds)
 
     def to_filter(self) -> dict[str, Any]:
         """Return the MongoDB filter that matches exactly these legs."""
@@ -65,9 +73,12 @@ class LegQuery:
         if dates := _range(("$gte", self.start), ("$lte", self.end)):
             computed["datetime"] = dates
         ids = _range(("$gt", self.after_leg), ("$lte", self.until_leg))
-        # A condition on the same field replaces the computed one, as in medici; on ids both hold.
+        # A condition on the same field replaces the computed one, as in medici; on ids and the recorded time
+        # both hold.
         merged = computed | dict(self.conditions)
-        return {"$and": [merged, {"_id": ids}]} if ids else merged
+        recorded = _range(("$lte", self.at))
+        further = [{name: bounds} for name, bounds in (("_id", ids), ("timestamp", recorded)) if bounds]
+        return {"$and": [merged, *further]} if further else merged
 
 
 def filter_refused(query: LegQuery, answer: Exception) -> InvalidQueryError:
@@ -102,6 +113,7 @@ def parse_leg_query(
     end_date: InstantLike | None = None,
     start_tx_id: ObjectId | str | None = None,
     end_tx_id: ObjectId | str | None = None,
+    at: InstantLike | None = None,
     model: type[Transaction] = Transaction,
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
 ) -> LegQuery:
@@ -118,6 +130,7 @@ def parse_leg_query(
         end=_parse_date("end_date", end_date),
         after_leg=None if start_tx_id is None else parse_object_id("start_tx_id", start_tx_id),
         until_leg=None if end_tx_id is None else parse_object_id("end_tx_id", end_tx_id),
+        at=_parse_date("at", at),
     )
 
 

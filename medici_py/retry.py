@@ -15,6 +15,7 @@ MAX_DELAY_SECS = 0.5
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 _MAX_TIME_EXPIRED = 50
+_WRITE_CONFLICT = 112
 
 
 class Retry(Enum):
@@ -43,3 +44,8 @@ def after_commit_error(error: PyMongoError) -> Retry:
 def is_unknown_commit(error: PyMongoError) -> bool:
     """Whether the server may have committed although *error* came back."""
     return error.has_error_label(_UNKNOWN_COMMIT)
+
+
+def is_write_conflict(error: BaseException) -> bool:
+    """Whether *error* says that another transaction has written what this one would."""
+    return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT

@@ -1,6 +1,6 @@
 """The collections of medici in one database: their names, their indexes, and the few writes made to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,10 +10,11 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import CollectionInvalid, OperationFailure
+from pymongo.errors import BulkWriteError, CollectionInvalid, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from medici_py.book_state import BOOKS
 from medici_py.driver import (
     Collection,
     Database,
@@ -23,7 +24,11 @@ from medici_py.driver import (
     codec_options,
     has_transaction,
 )
+from medici_py.entry_key import KEYS
 from medici_py.errors import IndexConflictError
+from medici_py.running_rows import ROWS
+from medici_py.stripes import STRIPES
+from medici_py.sums import SumTooLargeError
 
 JOURNALS = "medici_journals"
 TRANSACTIONS = "medici_transactions"
@@ -32,8 +37,8 @@ BALANCES = "medici_balances"
 
 LOCK_LIFETIME_SECS = 86_400
 
-# Names and options are medici's to the letter: Node creates the same indexes when it starts, and the same
-# keys under another name or with other options would make that fail.
+# On medici's collections names and options are medici's to the letter: Node creates the same indexes when it
+# starts, and the same keys under another name or with other options would make that fail.
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     JOURNALS: (),
     TRANSACTIONS: (
@@ -48,6 +53,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
                 ("datetime", DESCENDING),
             ]
         ),
+        # Ours, for balances as of a moment: Node's syncIndexes() may drop them, which costs only time.
+        IndexModel([("book", ASCENDING), ("timestamp", ASCENDING)], name="medici_py_recorded"),
+        IndexModel([("book", ASCENDING), ("datetime", ASCENDING)], name="medici_py_effective"),
     ),
     LOCKS: (
         IndexModel([("account", ASCENDING), ("book", ASCENDING)], unique=True),
@@ -57,9 +65,16 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("key", ASCENDING)]),
         IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
     ),
+    # Created beforehand: a transaction that creates a collection meets every other one that does.
+    ROWS: (),
+    KEYS: (),
+    BOOKS: (),
+    STRIPES: (),
 }
 
+_STATEMENTS_A_COMMAND = 2_000  # far below the 16 MB of a command and MongoDB's 100,000 statements
 _NAMESPACE_EXISTS = 48
+_DUPLICATE_KEY = 11000
 _INDEX_CONFLICTS = frozenset({85, 86})
 
 _SNAPSHOT = ReadConcern("snapshot")
@@ -93,6 +108,10 @@ class Store:
         self.journals: Collection = self.database[JOURNALS]
         self.transactions: Collection = self.database[TRANSACTIONS]
         self.locks: Collection = self.database[LOCKS]
+        self.balance_rows: Collection = self.database[ROWS]
+        self.keys: Collection = self.database[KEYS]
+        self.books: Collection = self.database[BOOKS]
+        self.stripes: Collection = self.database[STRIPES]
 
     @property
     def client(self) -> Any:
@@ -118,33 +137,72 @@ class Store:
 
     def transactions_for(self, options: ReadOptions) -> Collection:
         """Return the legs' collection, reading as *options* say."""
+        return self._reading(self.transactions, options)
+
+    def rows_for(self, options: ReadOptions) -> Collection:
+        """Return the rows of running balances, reading as *options* say."""
+        return self._reading(self.balance_rows, options)
+
+    def _reading(self, collection: Collection, options: ReadOptions) -> Collection:
         if not self.capabilities.transactions or has_transaction(options.session):
-            return self.transactions
-        return self.transactions.with_options(
+            return collection
+        return collection.with_options(
             read_preference=options.read_preference, read_concern=options.read_concern or _SNAPSHOT
         )
 
     async def insert_legs(
-        self, documents: Sequence[Document], *, journal_id: ObjectId, session: AsyncClientSession | None
-    ) -> list[ObjectId]:
-        """Insert the legs of a journal in order and return their ids in that order.
+        self, documents: Sequence[Document], *, session: AsyncClientSession | None
+    ) -> dict[ObjectId, list[ObjectId]]:
+        """Insert legs in order and return the ids of each journal's in that order.
 
         Legs without ``_id`` get one from the server: Node's cached balances count only ids greater than
         the ones they have seen, and only the server's clock and counter give that.
         """
         if not self.capabilities.transactions:
             await self.transactions.insert_many(list(documents))
-            return [document["_id"] for document in documents]
+            return _ids_by_journal(documents)
+        without = [document for document in documents if "_id" not in document]
         # Raw documents are sent as they are; of any other the driver would complete a missing _id.
-        options = self.codec_options
-        raw = [RawBSONDocument(bson.encode(document, codec_options=options)) for document in documents]
-        await self.transactions.insert_many(raw, session=session)
-        if "_id" in documents[0]:
-            return [document["_id"] for document in documents]
-        inserted = self.transactions.find({"_journal": journal_id}, {"_id": 1}, session=session).sort(
-            "_id", ASCENDING
+        await self.transactions.insert_many(
+            [document if "_id" in document else self._raw(document) for document in documents],
+            session=session,
         )
-        return [document["_id"] async for document in inserted]
+        found = _ids_by_journal(document for document in documents if "_id" in document)
+        if without:
+            journals = list(dict.fromkeys(document["_journal"] for document in without))
+            inserted = self.transactions.find(
+                {"_journal": {"$in": journals}}, {"_id": 1, "_journal": 1}, session=session
+            ).sort("_id", ASCENDING)
+            found |= _ids_by_journal([document async for document in inserted])
+        return found
+
+    def _raw(self, document: Document) -> RawBSONDocument:
+        return RawBSONDocument(bson.encode(document, codec_options=self.codec_options))
+
+    async def update_rows(
+        self, statements: Sequence[Document], *, session: AsyncClientSession | None
+    ) -> None:
+        """Send the statements of `medici_py.running_rows` to the rows of running balances.
+
+        Raises:
+            SumTooLargeError: If a row would hold more than it can exactly; the transaction is aborted.
+            BulkWriteError: If the server refuses one for another reason; the transaction is aborted.
+        """
+        for start in range(0, len(statements), _STATEMENTS_A_COMMAND):
+            reply = await self.database.command(
+                {
+                    "update": ROWS,
+                    "updates": list(statements[start : start + _STATEMENTS_A_COMMAND]),
+                    "ordered": False,
+                },
+                session=session,
+            )
+            errors = reply.get("writeErrors", ())
+            if any(error["code"] == _DUPLICATE_KEY for error in errors):
+                raise SumTooLargeError("the row of the whole book is beyond its limit")
+            if errors:
+                # The driver raises only what the server calls a failed command.
+                raise BulkWriteError(reply)
 
     async def lock_accounts(
         self, accounts: Sequence[str], *, book: str, now: datetime, session: AsyncClientSession | None
@@ -165,6 +223,13 @@ class Store:
         ]
         if locks:
             await self.locks.bulk_write(locks, session=session)
+
+
+def _ids_by_journal(documents: Iterable[Mapping[str, Any]]) -> dict[ObjectId, list[ObjectId]]:
+    found: dict[ObjectId, list[ObjectId]] = {}
+    for document in documents:
+        found.setdefault(document["_journal"], []).append(document["_id"])
+    return found
 
 
 async def init_models(database: Database) -> None:

@@ -27,6 +27,7 @@ from medici_py.retry import (
     after_callback_error,
     after_commit_error,
     is_unknown_commit,
+    is_write_conflict,
 )
 
 T = TypeVar("T")
@@ -59,9 +60,20 @@ async def mongo_transaction(client: Client, callback: Body[T], *, deadline_secs:
 
 
 async def run_in_session(
-    session: AsyncClientSession, callback: Body[T], *, deadline_secs: float = DEADLINE_SECS
+    session: AsyncClientSession,
+    callback: Body[T],
+    *,
+    deadline_secs: float = DEADLINE_SECS,
+    conflicts: int | None = None,
 ) -> T:
-    """Run *callback* in a transaction of *session*, which has none open; as `mongo_transaction`."""
+    """Run *callback* in a transaction of *session*, which has none open; as `mongo_transaction`.
+
+    Args:
+        session: The session.
+        callback: What runs inside.
+        deadline_secs: As there.
+        conflicts: The write conflict of so many tries is passed on; None for no such bound.
+    """
     deadline = time.monotonic() + deadline_secs
     tries = 0
     while True:
@@ -75,6 +87,8 @@ async def run_in_session(
             if has_no_transactions(exc) and await is_standalone(session.client):
                 raise UnsupportedDeploymentError from exc
             if time.monotonic() >= deadline or after_callback_error(exc) is Retry.NOTHING:
+                raise
+            if conflicts is not None and tries >= conflicts and is_write_conflict(exc):
                 raise
         else:
             # A callback that ended the transaction itself meant to.

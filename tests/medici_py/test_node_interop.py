@@ -506,6 +506,8 @@ class TestIndexes:
             name: [
                 {option: value for option, value in index.items() if option != "background"}
                 async for index in await database[name].list_indexes()
+                # For balances of the past; Node's syncIndexes() drops them, which costs only time.
+                if not index["name"].startswith("medici_py_")
             ]
             for name in COLLECTIONS
         }
@@ -561,7 +563,11 @@ class TestIndexes:
         assert await self.snapshot(mongo_database) == before
         assert set(await mongo_database["medici_py_keys"].index_information()) == {"_id_", "key_1"}
         drops = mongo_database["system.profile"].find({"command.dropIndexes": {"$exists": True}})
-        assert [drop["command"]["index"] async for drop in drops] == ["meta.client_1"]
+        assert {drop["command"]["index"] async for drop in drops} == {
+            "meta.client_1",
+            "medici_py_recorded",
+            "medici_py_effective",
+        }
 
     async def test_index_synchronisation_of_python_leaves_those_of_node(
         self, node: NodeMedici, mongo_database: Database

@@ -42,7 +42,14 @@ async def counts(database: Any) -> tuple[int, int]:
     return await database[JOURNALS].count_documents({}), await database[LEGS].count_documents({})
 
 
-WRITES_OF_COMMIT = [("insert", LEGS), ("insert", JOURNALS), ("commitTransaction", None)]
+ROWS = "medici_py_balances"
+
+WRITES_OF_COMMIT = [
+    ("update", ROWS),
+    ("insert", LEGS),
+    ("insert", JOURNALS),
+    ("commitTransaction", None),
+]
 WRITES_OF_VOID = [
     ("find", JOURNALS),
     ("find", LEGS),
@@ -314,15 +321,45 @@ async def listened(mongodb: Any, bank: Any) -> Any:
         yield client[bank.name], commands
 
 
-async def test_commit_takes_three_round_trips_legs_before_journal(listened: Any) -> None:
+async def begun_book(database: Any, **parameters: Any) -> Book:
+    """A book of which this process knows how it is kept."""
+    book = Book("MainBook", database, **parameters)
+    await book.entry("first").debit("A", 1).credit("B", 1).commit()
+    return book
+
+
+@pytest.mark.parametrize("group_commit", [True, False])
+async def test_commit_takes_four_round_trips_legs_before_journal(group_commit: bool, listened: Any) -> None:
     """A budget that only goes down; readers of the change stream rely on the order."""
     database, commands = listened
-    await Book("MainBook", database).entry("x").debit("A", 1).credit("B", 1).commit()
-    assert [f"insert {LEGS}", f"insert {JOURNALS}", "commitTransaction"] == commands.sent
+    book = await begun_book(database, group_commit=group_commit)
+    commands.sent.clear()
+    await book.entry("x").debit("A", 1).credit("B", 1).commit()
+    assert [f"update {ROWS}", f"insert {LEGS}", f"insert {JOURNALS}", "commitTransaction"] == commands.sent
+
+
+async def test_commit_in_a_shared_book_reads_the_ids_that_the_server_made(listened: Any) -> None:
+    """Four round trips, too, and no running balances."""
+    database, commands = listened
+    book = await begun_book(database, running_balances=False)
+    commands.sent.clear()
+    await book.entry("x").debit("A", 1).credit("B", 1).commit()
+    assert [f"insert {LEGS}", f"find {LEGS}", f"insert {JOURNALS}", "commitTransaction"] == commands.sent
+
+
+async def test_entries_committed_at_once_share_their_round_trips(listened: Any) -> None:
+    """Sixteen at once take one transaction for whoever comes first and one for all others."""
+    database, commands = listened
+    book = await begun_book(database)
+    commands.sent.clear()
+    entries = (book.entry("x").debit("A", 1).credit("B", 1) for _ in range(16))
+    await asyncio.gather(*(entry.commit() for entry in entries))
+    assert commands.sent.count("commitTransaction") <= 2
+    assert len(commands.sent) <= 8
 
 
 async def test_void_marks_first_then_posts_legs_before_journal(listened: Any) -> None:
-    """Seven round trips, in this order."""
+    """Eight round trips, in this order."""
     database, commands = listened
     book = Book("MainBook", database)
     journal = await book.entry("x").debit("A", 1).credit("B", 1).commit()
@@ -333,6 +370,7 @@ async def test_void_marks_first_then_posts_legs_before_journal(listened: Any) ->
         f"find {LEGS}",
         f"update {JOURNALS}",
         f"update {LEGS}",
+        f"update {ROWS}",
         f"insert {LEGS}",
         f"insert {JOURNALS}",
         "commitTransaction",
@@ -426,7 +464,9 @@ async def test_leg_after_the_first_commit_is_refused(book: Book, bank: Any) -> N
     for add in (entry.debit, entry.credit):
         with pytest.raises(TransactionError, match="was committed already as journal"):
             add("A", 1)
-    assert await entry.commit() == await book._poster._standing(entry.id)
+    assert await entry.commit() == Journal.from_document(
+        await bank[JOURNALS].find_one({"_id": entry.id})
+    )
     assert await counts(bank) == (1, 2)
 
 

@@ -17,6 +17,8 @@ CODES = {
     "InsufficientBalanceError": 400,
     "BalanceLimitError": 400,
     "UnknownOutcomeError": 500,
+    "RunningBalancesError": 400,
+    "BookClosedError": 400,
     "InvalidQueryError": 400,
     "JournalNotFoundError": 403,
     "JournalAlreadyVoidedError": 400,

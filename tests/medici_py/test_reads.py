@@ -15,8 +15,8 @@ Pay = Callable[..., Any]
 @pytest.mark.parametrize("read", ["balance", "ledger", "stream", "list_accounts"])
 async def test_unknown_argument_is_refused(read: str, book: Book) -> None:
     """A misspelt or unknown bound is never passed over, which would answer another question."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'at'"):
-        await getattr(book, read)(at=MAY)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'until'"):
+        await getattr(book, read)(until=MAY)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ MEDICI_INDEXES = {
 }
 
 
+OUR_INDEXES = {"medici_py_recorded", "medici_py_effective"}
+
+
 async def indexes_of(database: Any) -> dict[str, dict[str, Any]]:
     return {
         collection: {
@@ -45,6 +48,7 @@ async def indexes_of(database: Any) -> dict[str, dict[str, Any]]:
                 {option: index[option] for option in ("unique", "expireAfterSeconds") if option in index},
             )
             for name, index in (await database[collection].index_information()).items()
+            if name not in OUR_INDEXES
         }
         for collection in MEDICI_INDEXES
     }

@@ -49,7 +49,7 @@ async def test_snapshot_of_many_batches_is_of_one_time(
 ) -> None:
     """What is posted between two batches is not in the snapshot; through each driver."""
     monkeypatch.setattr(turnover_snapshot, "_BATCH_SIZE", 3)
-    book = Book("MainBook", driver_database)
+    book = Book("MainBook", driver_database, running_balances=False)
     for number in range(10):
         await book.entry("x").debit("Cash", amount).credit(f"Users:{number}", amount).commit()
     before = await book.balance("Users")

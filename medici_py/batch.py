@@ -1,0 +1,71 @@
+"""A batch: many entries, of one or several books of a database, posted together or not at all."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from medici_py.entry import Entry
+from medici_py.errors import TransactionError
+from medici_py.journal_poster import JournalPoster
+
+if TYPE_CHECKING:
+    from medici_py.documents import Journal
+
+
+class EntryBatch:
+    """Entries that stand or fall together; an asynchronous context manager.
+
+    Nothing is written before the block ends. If it ends without an error, all entries are posted in one
+    transaction, each judged on what the ones before it leave; if one is refused, that is raised and none
+    is posted. If the block raises, nothing is posted either. For one task.
+
+    Attributes:
+        journals: The journals in the order of the entries, once the block has ended.
+    """
+
+    def __init__(self, poster: JournalPoster, session: AsyncClientSession | None) -> None:
+        self.journals: tuple[Journal, ...] = ()
+        self._poster = poster
+        self._session = session
+        self._entries: list[tuple[Entry, JournalPoster]] = []
+        self._ended = False
+
+    def add(self, entry: Entry) -> Entry:
+        """Add an entry, of any book in the same database and of the same client, and return it.
+
+        Raises:
+            TransactionError: If it is empty or does not balance, is of another database, or was committed;
+                or if the batch has ended.
+        """
+        poster = entry.poster
+        if self._ended:
+            raise TransactionError(f"Entry {entry.memo!r} refused: its batch has ended; begin a new one.")
+        if not isinstance(poster, JournalPoster) or not poster.shares_database_with(self._poster):
+            raise TransactionError(
+                f"Entry {entry.memo!r} refused: a batch takes entries of one database and one client, and "
+                f"book {entry.rules.book!r} has another."
+            )
+        if entry.is_sealed:
+            raise TransactionError(
+                f"Entry {entry.memo!r} refused: it was committed or added to a batch already."
+            )
+        entry.seal()
+        self._entries.append((entry, poster))
+        return entry
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._ended = True
+        if error_type is not None or not self._entries:
+            return
+        with self._poster.under_way:
+            plans = [await poster.plan(entry, None) for entry, poster in self._entries]
+            self.journals = await self._poster.post_plans(plans, self._session)
+        if self._session is None:
+            for (entry, _poster), journal in zip(self._entries, self.journals, strict=True):
+                entry.settle(journal)

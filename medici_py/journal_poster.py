@@ -1,0 +1,122 @@
+"""Posts the entries of one book: makes them ready, and hands them to the desk that writes them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from medici_py.accounts import join
+from medici_py.documents import Journal
+from medici_py.driver import has_transaction
+from medici_py.entry import Entry, WriteLocks, leg_documents, lock_targets
+from medici_py.entry_rules import EntryRules
+from medici_py.errors import TransactionError
+from medici_py.posting_desk import Journals, PostingDesk, desk_of
+from medici_py.posting_plan import Plan, plan_entry
+from medici_py.store import Store
+from medici_py.under_way import UnderWay
+
+
+class JournalPoster:
+    """Writes the journals of one book, each in a MongoDB transaction, whole or not at all.
+
+    Safe to use from any number of tasks of one event loop.
+
+    Args:
+        store: The database.
+        rules: What the book demands of its entries.
+        clock: Where the recorded time comes from.
+        running_balances: Whether this library alone writes the book.
+        group_commit: Whether entries may share a transaction.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rules: EntryRules,
+        clock: Callable[[], datetime],
+        *,
+        running_balances: bool,
+        group_commit: bool,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._running_balances = running_balances
+        self._group_commit = group_commit
+        self.under_way = UnderWay(rules.book)
+        self._desk: PostingDesk | None = None
+        self._desk_loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self._store
+
+    def shares_database_with(self, other: "JournalPoster") -> bool:
+        """Whether one transaction can hold the entries of both."""
+        mine, others = self._store, other.store
+        return (
+            mine.client is others.client
+            and mine.database.name == others.database.name
+            and mine.codec_options == others.codec_options
+        )
+
+    @property
+    def desk(self) -> PostingDesk:
+        """What all books of the database share in this process; of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._desk is None or self._desk_loop is not loop:
+            self._desk, self._desk_loop = desk_of(self._store), loop
+        return self._desk
+
+    async def post(
+        self, entry: Entry, *, session: AsyncClientSession | None, writelock_accounts: WriteLocks | None
+    ) -> Journal:
+        """Write *entry* and return its journal; one that stands already is returned as it is.
+
+        Raises:
+            TransactionError: If it is refused or cannot be saved; nothing was written.
+            UnknownOutcomeError: If the server could not be asked whether it committed.
+        """
+        with self.under_way:
+            plan = await self.plan(entry, writelock_accounts)
+            (journal,) = await self.post_plans([plan], session)
+            return journal
+
+    async def preview(self, entry: Entry, *, session: AsyncClientSession | None) -> Journal:
+        """Return the journal that `post` would, and write nothing.
+
+        Raises:
+            TransactionError: If `post` would refuse it; or if *session* has an open transaction.
+        """
+        if has_transaction(session):
+            raise TransactionError(
+                "A dry run needs a transaction of its own, which it rolls back; give a session without one."
+            )
+        with self.under_way:
+            plan = await self.plan(entry, None)
+            (journal,) = await self.desk.preview(session, [plan])
+            return journal
+
+    async def plan(self, entry: Entry, writelock_accounts: WriteLocks | None) -> Plan:
+        """Make *entry* ready to be posted.
+
+        Raises:
+            TransactionError: If its legs do not fit the book's transaction model.
+            RunningBalancesError: If the book must not be written without running balances.
+        """
+        locks = lock_targets(writelock_accounts, (join(leg.path) for leg in entry.legs))
+        if self._rules.checks_legs:
+            leg_documents(entry, recorded_at=self._clock())
+        state = await self.desk.state_for_posting(self._rules, running_balances=self._running_balances)
+        return plan_entry(entry, state, locks=locks, clock=self._clock)
+
+    async def post_plans(self, plans: Sequence[Plan], session: AsyncClientSession | None) -> Journals:
+        """Post *plans*, all or nothing; see `PostingDesk.post`."""
+        if session is None:
+            return await self.desk.post(plans, shared=self._group_commit)
+        if has_transaction(session):
+            return await self.desk.join(session, plans)
+        return await self.desk.post_in(session, plans)

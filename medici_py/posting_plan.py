@@ -1,0 +1,209 @@
+"""An entry made ready to be posted: what it moves, what it demands, what it writes. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from bson import ObjectId
+
+from medici_py.accounts import Path, covers, join
+from medici_py.book_state import BookState
+from medici_py.entry import Entry, Leg
+from medici_py.entry_key import EntryKey, LegContent, content_digest
+from medici_py.running_rows import RowKey, Turnover, add_to_rows, dimension_values
+from medici_py.turnover_table import DimensionValues
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one leg moves.
+
+    Attributes:
+        path: Its account.
+        dims: Its values where the book's rows are told apart.
+        own_dims: Its values of the dimensions that the poster's `Book` was given.
+        debit: Amount.
+        credit: Amount.
+    """
+
+    path: Path
+    dims: DimensionValues
+    own_dims: DimensionValues
+    debit: Decimal
+    credit: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A bound that the balance of an account must keep after the entry.
+
+    Attributes:
+        path: The account, with everything below it.
+        dims: The values of the dimensions of the poster's `Book` in which it is looked at.
+        minimum: Lowest balance, credit minus debit; None for no bound.
+        maximum: Highest balance.
+    """
+
+    path: Path
+    dims: DimensionValues
+    minimum: Decimal | None
+    maximum: Decimal | None
+
+    @property
+    def account(self) -> str:
+        """The account as text."""
+        return join(self.path)
+
+    def change(self, moves: Sequence[Move]) -> Decimal:
+        """Return what *moves* change about the balance; under an exact decimal context."""
+        return sum(
+            (
+                move.credit - move.debit
+                for move in moves
+                if move.own_dims == self.dims and covers(self.path, move.path)
+            ),
+            Decimal(0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One entry, ready to be posted.
+
+    Attributes:
+        entry: What the caller built.
+        moves: What its legs move.
+        guards: Bounds it must keep.
+        key: Its idempotency key.
+        locks: Accounts to write-lock.
+        keeps_rows: Whether the book has running balances.
+        guards_by_rows: Whether those can answer its guards: the dimensions are the same.
+        clock: Where its recorded time comes from.
+    """
+
+    entry: Entry
+    moves: tuple[Move, ...]
+    guards: tuple[Guard, ...]
+    key: EntryKey | None
+    locks: tuple[str, ...]
+    keeps_rows: bool
+    guards_by_rows: bool
+    clock: Callable[[], datetime]
+
+    @property
+    def book(self) -> str:
+        """Name of the book."""
+        return self.entry.rules.book
+
+    @property
+    def journal_id(self) -> ObjectId:
+        """The id of the journal that it becomes."""
+        return self.entry.id
+
+
+def plan_entry(
+    entry: Entry, state: BookState, *, locks: Sequence[str], clock: Callable[[], datetime]
+) -> Plan:
+    """Make *entry*, which balances, ready to be posted.
+
+    Args:
+        entry: The entry.
+        state: How its book is kept.
+        locks: Accounts to write-lock.
+        clock: Where the recorded time comes from.
+    """
+    fields, own_fields = state.fields, entry.rules.dimension_fields
+    moves = tuple(
+        Move(leg.path, _values(leg, fields), _values(leg, own_fields), leg.debit, leg.credit)
+        for leg in entry.legs
+    )
+    guards = tuple(
+        Guard(leg.path, _values(leg, own_fields), leg.min_balance, leg.max_balance)
+        for leg in entry.legs
+        if leg.min_balance is not None or leg.max_balance is not None
+    )
+    return Plan(
+        entry=entry,
+        moves=moves,
+        guards=guards,
+        key=None if entry.key is None else _key(entry, entry.key),
+        locks=tuple(locks),
+        keeps_rows=state.running_balances,
+        guards_by_rows=state.running_balances and fields == own_fields,
+        clock=clock,
+    )
+
+
+def _values(leg: Leg, fields: Sequence[str]) -> DimensionValues:
+    return dimension_values({**leg.fields, "meta": leg.meta}, fields) if fields else ()
+
+
+def _key(entry: Entry, text: str) -> EntryKey:
+    digest = content_digest(
+        entry.memo, entry.original_journal, leg_contents(entry), entry.rules.codec_options
+    )
+    return EntryKey(text, digest, entry.date)
+
+
+def leg_contents(entry: Entry) -> list[LegContent]:
+    """Return what the caller decided about each leg."""
+    return [
+        LegContent(
+            account=join(leg.path),
+            debit=leg.debit,
+            credit=leg.credit,
+            extra={**leg.fields, **({"meta": leg.meta} if leg.meta else {})},
+        )
+        for leg in entry.legs
+    ]
+
+
+def added_to_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], Turnover]:
+    """Return what *plans* add to each row: of the accounts, everything above them, and the books.
+
+    Runs under an exact decimal context of the caller's.
+    """
+    added: dict[tuple[str, RowKey], Turnover] = {}
+    for plan in plans:
+        if plan.keeps_rows:
+            for move in plan.moves:
+                add_to_rows(added, plan.book, (move.path, move.dims), move.debit, move.credit)
+    return added
+
+
+def guarded_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], None]:
+    """Return the rows that the guards of *plans* look at, each once."""
+    return {
+        (plan.book, (guard.path, guard.dims)): None
+        for plan in plans
+        if plan.guards_by_rows
+        for guard in plan.guards
+    }
+
+
+def guarded_by_entries(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], Plan]:
+    """Return what the other guards look at, each with a plan that does."""
+    return {
+        (plan.book, (guard.path, guard.dims)): plan
+        for plan in plans
+        if not plan.guards_by_rows
+        for guard in plan.guards
+    }
+
+
+def guarding_locks(plan: Plan) -> list[str]:
+    """Return the accounts to lock because of guards that no row answers.
+
+    Not only those that are guarded: another entry's guard may look at an account above a leg of this one.
+    """
+    if plan.guards_by_rows or not plan.guards:
+        return []
+    paths = (move.path[:depth] for move in plan.moves for depth in range(1, len(move.path) + 1))
+    return [join(path) for path in dict.fromkeys(paths)]
+
+
+def conditions(plan: Plan, dims: DimensionValues) -> Mapping[str, Any]:
+    """Return the filter for legs with these values of the book's dimensions."""
+    return {name: {"$eq": value} for name, value in zip(plan.entry.rules.dimension_fields, dims, strict=True)}
