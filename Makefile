@@ -25,8 +25,8 @@ tools: ## what the tests need that pip does not have: promtool, Node's medici
 	@scripts/fetch-promtool
 	@scripts/fetch-node-medici
 
-test: .venv/.complete tools ## the whole test suite (ARGS="tests/medici_py -k void" for a part)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+test: .venv/.complete tools ## the test suite; CI=true adds the long campaigns (ARGS="tests/medici_py -k void" for a part)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(CI),,-m "not slow") $(ARGS)
 
 differences: .venv/.complete tools ## run every defect of Node's medici beside ours, then print the table
 	@$(BIN)/python -m pytest -q tests/medici_py/test_side_by_side.py $(ARGS)

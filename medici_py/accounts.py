@@ -1,6 +1,7 @@
 """Account paths: ``Assets:Cash`` is the path ``("Assets", "Cash")`` and lies below ``Assets``."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from medici_py.bson_values import is_utf8
@@ -33,13 +34,22 @@ def parse_posting_path(account: AccountLike, *, max_account_path: int) -> Path:
     """
     match account:
         case str():
-            parts: tuple[object, ...] = split(account)
+            return _parse_posting_text(account, max_account_path)
         case list() | tuple():
-            parts = tuple(account)
+            return _posting_path(tuple(account), account, max_account_path)
         case _:
             raise InvalidAccountPathError(
                 f"Account {account!r} refused: give text or a list of parts.", account=account
             )
+
+
+@lru_cache(maxsize=4_096)
+def _parse_posting_text(account: str, max_account_path: int) -> Path:
+    # Most entries are on accounts that others were on before.
+    return _posting_path(split(account), account, max_account_path)
+
+
+def _posting_path(parts: tuple[object, ...], account: object, max_account_path: int) -> Path:
     if not parts:
         raise InvalidAccountPathError("Account [] refused: it has no part.", account=account)
     path = tuple(_checked_part(part, account) for part in parts)

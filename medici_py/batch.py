@@ -1,5 +1,6 @@
 """A batch: many entries, of one or several books of a database, posted together or not at all."""
 
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -46,10 +47,8 @@ class EntryBatch:
                 f"Entry {entry.memo!r} refused: a batch takes entries of one database and one client, and "
                 f"book {entry.rules.book!r} has another."
             )
-        if entry.is_sealed:
-            raise TransactionError(
-                f"Entry {entry.memo!r} refused: it was committed or added to a batch already."
-            )
+        if entry.is_posted or any(added is entry for added, _ in self._entries):
+            raise TransactionError(f"Entry {entry.memo!r} refused: it is posted, or in this batch, already.")
         entry.seal()
         self._entries.append((entry, poster))
         return entry
@@ -63,7 +62,9 @@ class EntryBatch:
         self._ended = True
         if error_type is not None or not self._entries:
             return
-        with self._poster.under_way:
+        with contextlib.ExitStack() as under_way:
+            for poster in dict.fromkeys([self._poster, *(poster for _, poster in self._entries)]):
+                under_way.enter_context(poster.under_way)
             plans = [await poster.plan(entry, None) for entry, poster in self._entries]
             self.journals = await self._poster.post_plans(plans, self._session)
         if self._session is None:

@@ -51,7 +51,7 @@ from medici_py.money import DecimalStorage
 from medici_py.query import LegQuery, parse_leg_query, parse_object_id
 from medici_py.reads import Reads, asking, read_options
 from medici_py.rebuild import RebuildProgress, RebuildReport, rebuild_balances
-from medici_py.rollups import RollUpProgress, RollUpReport, read_state, roll_up
+from medici_py.rollups import RollUpProgress, RollUpReport, roll_up
 from medici_py.running_balances import RunningBalances
 from medici_py.store import Store
 from medici_py.verify import VerifyProgress, VerifyReport, verify_book
@@ -175,7 +175,7 @@ class Book:
 
         Other books of the same name are not affected; the client is the caller's to close.
         """
-        await self._poster.under_way.close()
+        await self._poster.close()
 
     def entry(
         self,
@@ -505,7 +505,7 @@ class Book:
         try:
             return await roll_up(
                 self._store,
-                await read_state(self._store, self.name),
+                BookState(self.name, running_balances=True),
                 precision=self.settings.precision,
                 now=self._clock(),
                 progress=progress,

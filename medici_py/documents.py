@@ -160,6 +160,8 @@ def _is_object_id(kind: object) -> bool:
 def journal_defaults(model: type[Journal]) -> dict[str, Any]:
     """Return what *model* stores on every journal beyond medici's fields: its own fields' defaults."""
     custom = custom_stored_names(model)
+    if not custom:
+        return {}
     return {
         field.alias or name: stored_copy(field.get_default(call_default_factory=True, validated_data={}))
         for name, field in model.model_fields.items()

@@ -9,9 +9,8 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -33,8 +32,7 @@ WriteLocks: TypeAlias = Sequence[str] | re.Pattern[str]
 """Accounts to lock: a list, or a pattern that is searched for in the account of each leg."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """A debit or a credit of an entry that is being built.
 
     Attributes:
@@ -56,6 +54,11 @@ class Leg:
     meta: Mapping[str, Any]
     min_balance: Decimal | None = None
     max_balance: Decimal | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the account has to keep a bound."""
+        return self.min_balance is not None or self.max_balance is not None
 
 
 class Poster(Protocol):
@@ -99,6 +102,7 @@ class Entry:
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
         self._sealed = False
+        self._commits = 0
 
     def __repr__(self) -> str:
         state = "posted" if self._journal else "committed" if self._sealed else "open"
@@ -223,15 +227,21 @@ class Entry:
         check_entry(self)
         # From here on something may be written, of which another commit of this entry must be the same.
         self._sealed = True
+        self._commits += 1
 
     def settle(self, journal: Journal) -> None:
         """Remember the journal that the entry has become for good."""
         self._journal = journal
 
     @property
-    def is_sealed(self) -> bool:
-        """Whether it was committed or added to a batch, and takes no more legs."""
-        return self._sealed
+    def is_posted(self) -> bool:
+        """Whether it is known to have become a journal."""
+        return self._journal is not None
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether it was committed before, and so may stand although nobody here knows."""
+        return self._commits > 1
 
     @property
     def poster(self) -> Poster:

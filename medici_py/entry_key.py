@@ -59,7 +59,10 @@ class UsedKey:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "UsedKey":
         """Read a stored key."""
-        return cls(document["journal"], bytes(document["digest"]), document["date"])
+        date = document["date"]
+        # mongomock gives dates without their zone.
+        date = date.replace(tzinfo=dt.UTC) if date is not None and date.tzinfo is None else date
+        return cls(document["journal"], bytes(document["digest"]), date)
 
     def is_repeated_by(self, key: EntryKey) -> bool:
         """Whether an entry under *key* is the one that stands."""

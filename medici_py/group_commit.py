@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar, cast
 
-from bson.errors import BSONError
-from pymongo.errors import DocumentTooLarge, OperationFailure
+from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
+from medici_py.errors import UnknownOutcomeError, UnsupportedDeploymentError
 from medici_py.retry import is_write_conflict
-from medici_py.sums import SumTooLargeError
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -92,7 +91,7 @@ class GroupCommitter(Generic[U, R]):
             of any unit was written.
         weight: How heavy a unit is; a transaction takes units up to `MAX_WEIGHT`.
         exclusive: Whether a unit may conflict with what other transactions of this process do.
-        max_waiting: Units that may wait; further callers wait for room.
+        max_waiting: Units that may wait or be under way; further callers wait for room.
     """
 
     def __init__(
@@ -111,6 +110,7 @@ class GroupCommitter(Generic[U, R]):
         self._lanes: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
         self._busy = 0
+        self._under_way: set[asyncio.Event] = set()
         self._is_exclusive = False
         self._stats = CommitStats()
 
@@ -122,6 +122,13 @@ class GroupCommitter(Generic[U, R]):
     def count_retry(self) -> None:
         """Count a try of a transaction after its first."""
         self._stats = replace(self._stats, retries=self._stats.retries + 1)
+
+    async def settled(self) -> None:
+        """Wait until the transactions that are under way now have ended, whoever waits for them."""
+        for under_way in list(self._under_way):
+            await under_way.wait()
+        if self._alone:
+            await asyncio.wait(set(self._alone))
 
     async def submit(self, unit: U) -> R:
         """Commit *unit*, together with whatever else is waiting, and return its answer.
@@ -136,7 +143,10 @@ class GroupCommitter(Generic[U, R]):
         waiting: _Waiting[U, R] = _Waiting(unit, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._open_lane()
-        return await waiting.future
+        try:
+            return await waiting.future
+        finally:
+            self._room.release()
 
     def _open_lane(self) -> None:
         if len(self._lanes) < LANES:
@@ -147,16 +157,19 @@ class GroupCommitter(Generic[U, R]):
         try:
             while batch := self._take():
                 self._busy += 1
+                under_way = asyncio.Event()
+                self._under_way.add(under_way)
                 try:
                     await self._settle(batch)
                 finally:
+                    under_way.set()
+                    self._under_way.discard(under_way)
                     self._busy -= 1
                     self._is_exclusive = self._is_exclusive and self._busy > 0
         except asyncio.CancelledError:
             # The loop is being closed: whoever waits is told, and nothing more is begun.
             while self._waiting:
                 self._waiting.popleft().future.cancel()
-                self._room.release()
             raise
         finally:
             # At once, so that whoever comes next begins another lane.
@@ -181,25 +194,29 @@ class GroupCommitter(Generic[U, R]):
                 batch.append(one)
                 becomes_exclusive = becomes_exclusive or exclusive
             self._waiting.popleft()
-            self._room.release()
         self._is_exclusive = self._is_exclusive or becomes_exclusive
         self._count_waits(batch)
         return batch
 
     async def _settle(self, batch: Sequence[_Waiting[U, R]]) -> None:
-        """Commit *batch*; whoever cannot be committed with the others is tried without them."""
+        """Commit *batch*, and tell every caller of it if the lane is cancelled."""
         try:
-            await self._try(batch, _SHARED_TRIES)
+            await self._settle_parts(batch)
         except asyncio.CancelledError:
             for one in batch:
                 one.future.cancel()
             raise
+
+    async def _settle_parts(self, batch: Sequence[_Waiting[U, R]]) -> None:
+        """Commit *batch*; whoever cannot be committed with the others is tried without them."""
+        try:
+            await self._try(batch, _SHARED_TRIES)
         except Exception as exc:  # noqa: BLE001 - every caller gets an answer
             if len(batch) > 1 and may_be_owned(exc):
                 self._stats = replace(self._stats, splits=self._stats.splits + 1)
                 middle = len(batch) // 2
-                await self._settle(batch[:middle])
-                await self._settle(batch[middle:])
+                await self._settle_parts(batch[:middle])
+                await self._settle_parts(batch[middle:])
             elif is_write_conflict(exc):
                 # It meets somebody else's open transaction: the others do not wait for that.
                 self._try_alone(batch)
@@ -259,4 +276,6 @@ def may_be_owned(error: BaseException) -> bool:
     """
     if isinstance(error, OperationFailure):
         return is_write_conflict(error) or not error.has_error_label("TransientTransactionError")
-    return isinstance(error, (BSONError, DocumentTooLarge, OverflowError, SumTooLargeError))
+    if isinstance(error, PyMongoError):
+        return isinstance(error, DocumentTooLarge)
+    return not isinstance(error, (UnsupportedDeploymentError, UnknownOutcomeError))

@@ -71,6 +71,13 @@ class JournalPoster:
             self._desk, self._desk_loop = desk_of(self._store), loop
         return self._desk
 
+    async def close(self) -> None:
+        """Refuse further calls, wait for those under way, and free the stripes that nobody here uses."""
+        await self.under_way.close()
+        if self._desk is not None and self._desk_loop is asyncio.get_running_loop():
+            # An entry whose caller was cancelled may still be under way.
+            await self._desk.settle()
+
     async def post(
         self, entry: Entry, *, session: AsyncClientSession | None, writelock_accounts: WriteLocks | None
     ) -> Journal:
@@ -116,7 +123,9 @@ class JournalPoster:
     async def post_plans(self, plans: Sequence[Plan], session: AsyncClientSession | None) -> Journals:
         """Post *plans*, all or nothing; see `PostingDesk.post`."""
         if session is None:
-            return await self.desk.post(plans, shared=self._group_commit)
+            # Without transactions nothing would be taken back before a failing batch is halved.
+            shared = self._group_commit and self._store.capabilities.transactions
+            return await self.desk.post(plans, shared=shared)
         if has_transaction(session):
             return await self.desk.join(session, plans)
         return await self.desk.post_in(session, plans)

@@ -23,6 +23,8 @@ def split_extra(extra: Mapping[str, Any] | None, rules: EntryRules) -> tuple[dic
     Raises:
         TransactionError: If a key or value is refused; the error names it.
     """
+    if extra is None and not rules.dimensions:
+        return {}, {}
     if extra is not None and not isinstance(extra, Mapping):
         raise TransactionError(f"Extra keys {extra!r} refused: give a mapping.", field="extra", value=extra)
     top_level = stored_names(rules.transaction_model)

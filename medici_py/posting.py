@@ -32,6 +32,7 @@ from medici_py.posting_plan import (
     guarding_locks,
 )
 from medici_py.query import LegQuery
+from medici_py.retry import begin_again
 from medici_py.running_rows import (
     CORRECTIONS,
     RowKey,
@@ -89,6 +90,10 @@ class EntryWriter:
         """
         plans = [plan for unit in units for plan in unit]
         stripes = await self._stripes.numbers(session) if guarded_rows(plans) else []
+        if guarded_rows(plans) and stripe not in stripes:
+            # Leased after this snapshot began: others could not have seen it either, and a bound needs that
+            # one of two transactions sees the other's stripe.
+            raise begin_again("the stripe of this transaction is newer than what it reads")
         facts = Facts(
             keys=await self._used_keys(plans, session),
             balances={

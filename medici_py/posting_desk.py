@@ -76,10 +76,15 @@ class PostingDesk:
     async def state_for_posting(self, rules: EntryRules, *, running_balances: bool) -> BookState:
         """Return how the book of *rules* is kept; see `BookStates.for_posting`."""
         if not self._store.capabilities.transactions:
-            return BookState(rules.book, running_balances=False)
-        return await self._states.for_posting(
-            rules.book, running_balances=running_balances, fields=rules.dimension_fields
-        )
+            return BookState(rules.book, running_balances=False, fields=rules.dimension_fields)
+        try:
+            return await self._states.for_posting(
+                rules.book, running_balances=running_balances, fields=rules.dimension_fields
+            )
+        except PyMongoError as exc:
+            raise TransactionError(
+                f"Failure to save journal: how book {rules.book!r} is kept could not be found out: {exc}"
+            ) from exc
 
     async def state_for_reading(self, book: str) -> BookState:
         """Return how *book* is kept, as far as it is known."""
@@ -165,15 +170,28 @@ class PostingDesk:
 
         return await self._answered(unit, run)
 
+    async def settle(self) -> None:
+        """Wait for the shared transactions under way, and give the stripes that are free to others."""
+        await self._committer.settled()
+        if self._store.capabilities.transactions:
+            await self._stripes.release()
+
     @contextlib.asynccontextmanager
-    async def stripe(self, session: AsyncClientSession | None) -> AsyncIterator[int]:
-        """Give the stripe of a transaction: of the one open in a caller's session, or of one of our own."""
+    async def stripe(self, session: AsyncClientSession | None, *, shared: bool = False) -> AsyncIterator[int]:
+        """Give the stripe of a transaction: of the one open in a caller's session, or of one of our own.
+
+        Args:
+            session: The caller's session, if any.
+            shared: Whether the transaction is the shared committer's, which bounds itself. It waits for no
+                lane: those may all be taken by entries that wait for somebody else's open transaction.
+        """
         if has_transaction(session) and session is not None:
             yield await self._stripes.of_session(session)
         elif not self._store.capabilities.transactions:
             yield CORRECTIONS
         else:
-            async with self._lanes, self._stripes.stripe() as stripe:
+            lane = contextlib.nullcontext() if shared else self._lanes
+            async with lane, self._stripes.stripe() as stripe:
                 yield stripe
 
     async def _commit(
@@ -188,7 +206,8 @@ class PostingDesk:
                 self._committer.count_retry()
             return await self._writer.write(units, session=joined, stripe=stripe)
 
-        async with self.stripe(None) as stripe:
+        # Without a bound of its tries it is one entry, and may be at it for long.
+        async with self.stripe(None, shared=tries is not None) as stripe:
             written = await self._in_transaction(session, write, conflicts=tries)
         return await self._answers(units, written, None)
 
@@ -218,6 +237,8 @@ class PostingDesk:
                 unknown = UnknownOutcomeError(str(exc))
                 unknown.__cause__ = exc
                 answers.append(unknown)
+            except Exception as exc:  # noqa: BLE001 - or could not be read; the caller gets it
+                answers.append(exc)
         return answers
 
     async def _answer(
@@ -225,9 +246,11 @@ class PostingDesk:
     ) -> Journals | Exception:
         match verdict:
             case Refused():
-                return verdict.error
+                # It may itself be what has used the balance up, in a commit whose answer nobody got.
+                tried = any(plan.entry.was_tried for plan in unit)
+                return (tried and await self._all_standing(unit, session)) or verdict.error
             case KeyTaken():
-                return await self._key_taken(verdict, session)
+                return await self._key_taken(unit, verdict, session)
             case _:
                 journals: list[Journal] = []
                 for plan, answer in zip(unit, verdict, strict=True):
@@ -248,25 +271,38 @@ class PostingDesk:
         found = await journals.find_one({"_id": journal_id, "book": plan.book}, session=session)
         return None if found is None else plan.entry.rules.journal_model.from_document(found)
 
-    async def _key_taken(self, taken: KeyTaken, session: AsyncClientSession | None) -> Exception:
+    async def _all_standing(self, unit: Unit, session: AsyncClientSession | None = None) -> Journals | None:
+        found = [await self.standing(plan, plan.journal_id, session) for plan in unit]
+        standing = tuple(journal for journal in found if journal is not None)
+        return standing if len(standing) == len(unit) else None
+
+    async def _key_taken(self, unit: Unit, taken: KeyTaken, session: AsyncClientSession | None) -> Exception:
         plan, used = taken.plan, taken.used
-        first = await self.standing(plan, used.journal, session)
-        if first is None:
-            return _gone(plan, used.journal)
-        legs = self._store.transactions if session else self._store.latest_transactions
-        stored = legs.find({"_journal": used.journal, "book": plan.book}, session=session)
+        beside = next((one for one in unit if one.journal_id == used.journal), None)
+        if beside is not None:
+            # The unit is refused, so that the database never has the other one.
+            user = "another entry of the same batch"
+            first_memo, first_legs = beside.entry.memo, leg_contents(beside.entry)
+        else:
+            first = await self.standing(plan, used.journal, session)
+            if first is None:
+                return _gone(plan, used.journal)
+            user = f"journal {used.journal}, which is another entry"
+            legs = self._store.transactions if session else self._store.latest_transactions
+            stored = legs.find({"_journal": used.journal, "book": plan.book}, session=session)
+            first_memo, first_legs = first.memo, [stored_content(leg, first.memo) async for leg in stored]
         difference = difference_text(
             memo=plan.entry.memo,
             legs=leg_contents(plan.entry),
             date=plan.entry.date,
             used=used,
-            first_memo=first.memo,
-            first_legs=[stored_content(leg, first.memo) async for leg in stored],
+            first_memo=first_memo,
+            first_legs=first_legs,
         )
         key = plan.entry.key
         return DuplicateEntryError(
-            f"Entry {plan.entry.memo!r} refused: its key {key!r} was used in book {plan.book!r} by journal "
-            f"{used.journal}, which is another entry: this one {difference}. Nothing was written.",
+            f"Entry {plan.entry.memo!r} refused: its key {key!r} was used in book {plan.book!r} by {user}: "
+            f"this one {difference}. Nothing was written.",
             field="key",
             value=key,
         )
@@ -277,17 +313,17 @@ class PostingDesk:
             return await commit()
         except UnknownOutcomeError as exc:
             names = ", ".join(f"{plan.journal_id} ({plan.entry.memo!r})" for plan in unit)
+            again = "Commit the same entry" if len(unit) == 1 else "Add the same entries to a new batch"
             raise UnknownOutcomeError(
-                f"The server did not confirm whether journal {names} was committed: {exc.__cause__}. Commit "
-                "the same entry again: that finds out, and never posts it twice."
+                f"The server did not confirm whether journal {names} was committed: {exc.__cause__}. "
+                f"{again} again: that finds out, and never posts it twice."
             ) from exc.__cause__
         except SumTooLargeError as exc:
             raise too_large(unit[0].entry.rules) from exc
         except (PyMongoError, BSONError, OverflowError) as exc:
             if _is_duplicate(exc):
-                found = [await self.standing(plan, plan.journal_id) for plan in unit]
-                standing = tuple(journal for journal in found if journal is not None)
-                if len(standing) == len(unit):
+                standing = await self._all_standing(unit)
+                if standing is not None:
                     return standing
             raise TransactionError(f"Failure to save journal: {exc}") from exc
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
@@ -12,12 +12,12 @@ from medici_py.accounts import Path, covers, join
 from medici_py.book_state import BookState
 from medici_py.entry import Entry, Leg
 from medici_py.entry_key import EntryKey, LegContent, content_digest
+from medici_py.errors import TransactionError
 from medici_py.running_rows import RowKey, Turnover, add_to_rows, dimension_values
 from medici_py.turnover_table import DimensionValues
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """What one leg moves.
 
     Attributes:
@@ -68,8 +68,7 @@ class Guard:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One entry, ready to be posted.
 
     Attributes:
@@ -113,8 +112,16 @@ def plan_entry(
         state: How its book is kept.
         locks: Accounts to write-lock.
         clock: Where the recorded time comes from.
+
+    Raises:
+        TransactionError: If it has bounds, and the `Book` other dimensions than the book is kept by.
     """
     fields, own_fields = state.fields, entry.rules.dimension_fields
+    if fields != own_fields and any(leg.is_bounded for leg in entry.legs):
+        raise TransactionError(
+            f"Entry {entry.memo!r} refused: book {state.book!r} is kept by the dimensions {list(fields)}, in "
+            f"which a bound is looked at, and this Book has {list(own_fields)}. Open it with the same ones."
+        )
     moves = tuple(
         Move(leg.path, _values(leg, fields), _values(leg, own_fields), leg.debit, leg.credit)
         for leg in entry.legs
@@ -122,7 +129,7 @@ def plan_entry(
     guards = tuple(
         Guard(leg.path, _values(leg, own_fields), leg.min_balance, leg.max_balance)
         for leg in entry.legs
-        if leg.min_balance is not None or leg.max_balance is not None
+        if leg.is_bounded
     )
     return Plan(
         entry=entry,

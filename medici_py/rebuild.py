@@ -9,6 +9,7 @@ seen it: of two rebuilds at once one stops, and what a killed one has done stand
 is left.
 """
 
+import asyncio
 import contextlib
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from medici_py.book_state import BookState
+from medici_py.book_states import REMEMBERED_SECS
 from medici_py.driver import Document
 from medici_py.errors import MediciError, UnsupportedDeploymentError
 from medici_py.instants import utc_now
@@ -92,6 +94,9 @@ class RebuildReport:
     corrected: int
     dropped: int
 
+
+READERS_FORGET_SECS = REMEMBERED_SECS + 1
+"""After this long nobody remembers that a book kept running balances."""
 
 Progress = Callable[[RebuildProgress], None]
 
@@ -236,6 +241,8 @@ class _Rebuild:
     async def switch_off(self) -> None:
         """Keep no running balances from now on, and drop those there are."""
         await self._step({"running_balances": False})
+        # Readers that remember the old state would find nothing, or half.
+        await asyncio.sleep(READERS_FORGET_SECS)
         await drop_rollups(self.store, self.book)
         await self._drop_rows()
 

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 DEADLINE_SECS = 120.0
 FIRST_DELAY_SECS = 0.005
 MAX_DELAY_SECS = 0.5
+CONFLICT_PAUSE_SECS = 0.02
 
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
@@ -49,3 +50,8 @@ def is_unknown_commit(error: PyMongoError) -> bool:
 def is_write_conflict(error: BaseException) -> bool:
     """Whether *error* says that another transaction has written what this one would."""
     return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT
+
+
+def begin_again(reason: str) -> OperationFailure:
+    """Return an error that makes a transaction run again from the start, as a write conflict does."""
+    return OperationFailure(reason, _WRITE_CONFLICT, {"errorLabels": [_TRANSIENT]})

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Protocol
 
+from pymongo.read_preferences import ReadPreference
+
 from medici_py.accounts import Path, join
 from medici_py.balances import Balance, EntrySums
 from medici_py.book_state import BookState
@@ -48,7 +50,7 @@ class RunningBalances:
     async def turnover(self, query: LegQuery, options: ReadOptions) -> Sums:
         """Return the sums over the legs that *query* matches, read in one snapshot."""
         state = await self._state_of(query.book)
-        if not may_rely_on_rows(state, options):
+        if not self._may_rely_on_rows(state, options):
             return await self._entries.turnover(query, options)
         wanted = wanted_dimensions(query, state.fields)
         if wanted is None:
@@ -63,25 +65,25 @@ class RunningBalances:
         """Return the balance of every account on and below *query*'s paths that has a matching leg."""
         state = await self._state_of(query.book)
         wanted = wanted_dimensions(query, state.fields)
-        if not may_rely_on_rows(state, options) or wanted is None or query.is_bounded:
+        if not self._may_rely_on_rows(state, options) or wanted is None or query.is_bounded:
             return await self._entries.by_account(query, options)
         ranges = [rows_below(query.book, path) for path in query.paths or (ROOT,)]
         rows = await self._find(ranges, options)
         found = balances_by_account(rows, wanted)
         return {account: balance for account, balance in found.items() if balance.notes}
 
+    def _may_rely_on_rows(self, state: BookState, options: ReadOptions) -> bool:
+        """Whether the rows answer: they are kept, and were complete before the moment that is read."""
+        if not state.running_balances:
+            return False
+        preference = options.read_preference or self._store.database.read_preference
+        latest = options.session is None and preference == ReadPreference.PRIMARY
+        return latest or utc_now() >= state.usable_from
+
     async def _find(self, ranges: list[Document], options: ReadOptions) -> list[Document]:
         wanted = ranges[0] if len(ranges) == 1 else {"$or": ranges}
         found = self._store.rows_for(options).find(wanted, session=options.session)
         return [row async for row in found]
-
-
-def may_rely_on_rows(state: BookState, options: ReadOptions) -> bool:
-    """Whether the rows answer a read: they are kept, and were complete before the moment that it reads."""
-    if not state.running_balances:
-        return False
-    of_the_past = options.session is not None or options.read_preference is not None
-    return not of_the_past or utc_now() >= state.usable_from
 
 
 def wanted_dimensions(query: LegQuery, fields: tuple[str, ...]) -> Mapping[int, Hashable] | None:

@@ -15,6 +15,7 @@ book's stripe add up to less than ``10**(34 - precision)``. The row of the whole
 """
 
 import datetime as dt
+import struct
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,7 +24,7 @@ from typing import Any, TypeAlias
 from bson import Decimal128, Int64, MaxKey, ObjectId
 
 from medici_py.accounts import Path
-from medici_py.money import MAX_DIGITS, ZERO, decimal_from_stored, exact_sum
+from medici_py.money import MAX_DIGITS, MAX_INT64, ZERO, decimal_from_stored, exact_sum
 from medici_py.sums import Sums, SumTooLargeError, leg_sums
 from medici_py.turnover_table import DimensionValues
 
@@ -40,6 +41,8 @@ Document: TypeAlias = dict[str, Any]
 ROOT: Path = ()
 
 _NOTHING = Decimal128("0")
+_WORDS = struct.Struct("<QQ")
+_NO_EXPONENT = 0x3040_0000_0000_0000
 
 
 @dataclass(slots=True)
@@ -235,7 +238,11 @@ def row_updates(
 
 
 def _stored(amount: Decimal) -> Decimal128:
-    return Decimal128(amount) if amount else _NOTHING
+    whole = int(amount)
+    if 0 <= whole <= MAX_INT64 and whole == amount:
+        # IEEE 754's binary encoding of a whole number; the general way takes five times as long.
+        return Decimal128.from_bid(_WORDS.pack(whole, _NO_EXPONENT))
+    return Decimal128(amount)
 
 
 def _room(turnover: Turnover, precision: int) -> Decimal128:

@@ -113,8 +113,12 @@ class StripePool:
     async def _take(self) -> _Lease:
         while self._free:
             lease = self._free.pop(0)
-            if lease.until - self._clock() > LEASE - RENEW_AFTER or await self._renew(lease):
-                return lease
+            try:
+                if lease.until - self._clock() > LEASE - RENEW_AFTER or await self._renew(lease):
+                    return lease
+            except BaseException:
+                self._give_back(lease)
+                raise
             self._held.discard(lease.stripe)
         return await self._lease_new()
 

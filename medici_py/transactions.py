@@ -20,6 +20,7 @@ from medici_py.driver import (
 )
 from medici_py.errors import UnknownOutcomeError, UnsupportedDeploymentError
 from medici_py.retry import (
+    CONFLICT_PAUSE_SECS,
     DEADLINE_SECS,
     FIRST_DELAY_SECS,
     MAX_DELAY_SECS,
@@ -90,6 +91,9 @@ async def run_in_session(
                 raise
             if conflicts is not None and tries >= conflicts and is_write_conflict(exc):
                 raise
+            if is_write_conflict(exc):
+                await _pause_briefly()
+                continue
         else:
             # A callback that ended the transaction itself meant to.
             if not session.in_transaction or await _commit(session, deadline):
@@ -118,6 +122,15 @@ async def _commit(session: AsyncClientSession, deadline: float) -> bool:
         else:
             return True
         await _pause(tries)
+
+
+async def _pause_briefly() -> None:
+    """Wait for about as long as another posting takes.
+
+    After a conflict only a moment decides: where others write one account all the time, growing pauses
+    would only miss the gaps between them.
+    """
+    await asyncio.sleep(CONFLICT_PAUSE_SECS * random.random())  # noqa: S311 - spreads retries, no secret
 
 
 async def _pause(tries: int) -> None:

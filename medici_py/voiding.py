@@ -95,8 +95,11 @@ class JournalVoider:
             return await self._post_reversal(reversal, documents, joined)
 
         async with desk.stripe(session) as stripe:
-            if has_transaction(session):
-                return await write(session)
+            try:
+                if has_transaction(session):
+                    return await write(session)
+            except SumTooLargeError as exc:
+                raise too_large(self._rules) from exc
             try:
                 if session is None:
                     return await mongo_transaction(self._store.client, write)

@@ -12,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py import Book, Journal, init_models
+from medici_py import Book, Journal, init_models, rebuild
 from medici_py.embedded import EmbeddedMongo
 
 sys.path.append(str(Path(__file__).parent / "node"))
@@ -40,6 +40,12 @@ async def driver_database(
     client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(mongodb.uri)
     yield client[bank.name]
     client.close()
+
+
+@pytest.fixture(autouse=True)
+def readers_forget_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else reads the books of a test, so that switching running balances off need not wait."""
+    monkeypatch.setattr(rebuild, "READERS_FORGET_SECS", 0.0)
 
 
 @pytest.fixture

@@ -155,7 +155,9 @@ def test_book_answers_like_a_list_of_legs(mongodb: EmbeddedMongo, fast: bool, ac
     debits=st.lists(st.tuples(st.sampled_from(ACCOUNTS), amounts), min_size=1, max_size=5),
     concurrent=st.integers(2, 6),
 )
-def test_concurrent_posters_add_up(mongodb: EmbeddedMongo, fast: bool, debits: list[Any], concurrent: int) -> None:
+def test_concurrent_posters_add_up(
+    mongodb: EmbeddedMongo, fast: bool, debits: list[Any], concurrent: int
+) -> None:
     """Many tasks on the same accounts lose and double nothing; voiding every journal restores zero."""
 
     async def run() -> None:

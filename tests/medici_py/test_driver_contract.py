@@ -264,9 +264,10 @@ class TestSetUp:
         """In every process, at every start."""
         await init_models(any_database)
         assert await sync_indexes(any_database) == []
-        assert {"medici_journals", "medici_transactions", "medici_locks", "medici_balances"} == set(
-            await any_database.list_collection_names()
-        )
+        names = set(await any_database.list_collection_names())
+        ours = {name for name in names if name.startswith("medici_py_")}
+        assert {"medici_journals", "medici_transactions", "medici_locks", "medici_balances"} == names - ours
+        assert {"medici_py_balances", "medici_py_keys", "medici_py_books", "medici_py_stripes"} == ours
 
 
 class TestTransactions:

@@ -464,9 +464,7 @@ async def test_leg_after_the_first_commit_is_refused(book: Book, bank: Any) -> N
     for add in (entry.debit, entry.credit):
         with pytest.raises(TransactionError, match="was committed already as journal"):
             add("A", 1)
-    assert await entry.commit() == Journal.from_document(
-        await bank[JOURNALS].find_one({"_id": entry.id})
-    )
+    assert await entry.commit() == Journal.from_document(await bank[JOURNALS].find_one({"_id": entry.id}))
     assert await counts(bank) == (1, 2)
 
 

@@ -70,6 +70,7 @@ async def test_snapshot_of_many_batches_is_of_one_time(
     finally:
         poster.cancel()
         await asyncio.wait([poster])
+        await book.close()
 
 
 async def test_abandoned_read_leaves_no_cursor(

@@ -1,0 +1,202 @@
+"""`Entry.dry_run`: the answer of `commit`, and nothing written."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo import AsyncMongoClient
+
+from medici_py import (
+    BalanceLimitError,
+    Book,
+    BookClosedError,
+    DuplicateEntryError,
+    InsufficientBalanceError,
+    Journal,
+    RunningBalancesError,
+    TransactionError,
+    init_models,
+    mongo_transaction,
+)
+from medici_py.embedded import EmbeddedMongo
+
+BookFactory = Callable[..., Book]
+
+WRITTEN = ("medici_journals", "medici_transactions", "medici_locks", "medici_py_balances", "medici_py_keys")
+
+
+def withdrawal(book: Book, amount: int = 5, **entry: Any) -> Any:
+    return book.entry("out", **entry).debit("Wallet", amount, min_balance=0).credit("Assets", amount)
+
+
+async def deposit(book: Book, amount: int = 5) -> None:
+    await book.entry("in").debit("Assets", amount).credit("Wallet", amount).commit()
+
+
+async def contents(database: Any) -> dict[str, list[Any]]:
+    return {name: [one async for one in database[name].find().sort("_id")] for name in WRITTEN}
+
+
+@pytest.mark.parametrize("running_balances", [True, False], ids=["rows", "entries"])
+async def test_dry_run_writes_nothing_and_leaves_the_entry_open(
+    driver_database: Any, running_balances: bool
+) -> None:
+    """It may be changed afterwards, tried again, and is then posted under the id that was shown."""
+    book = Book("Bank", driver_database, running_balances=running_balances)
+    await deposit(book)
+    before = await contents(driver_database)
+    entry = withdrawal(book, 4, key="k", date=0)
+    preview = await entry.dry_run()
+    assert await contents(driver_database) == before
+    entry.debit("Wallet", 1).credit("Assets", 1)
+    assert len((await entry.dry_run()).transactions) == 4
+    assert await contents(driver_database) == before
+    journal = await entry.commit()
+    assert (journal.id, journal.memo, journal.datetime) == (preview.id, preview.memo, preview.datetime)
+    assert not journal.replayed
+    assert (await book.verify()).clean
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+async def test_dry_runs_spend_nothing_of_each_other(book_factory: BookFactory, shared: bool) -> None:
+    """Each is judged on what is committed, though all could not be together."""
+    book = book_factory(group_commit=shared)
+    await deposit(book)
+    previews: list[Journal] = await asyncio.gather(*(withdrawal(book).dry_run() for _ in range(5)))
+    assert len({preview.id for preview in previews}) == 5
+    assert (await book.balance("Wallet")).balance == 5
+
+
+async def test_dry_run_refuses_what_commit_would(book: Book, bank: Any) -> None:
+    """Bounds, keys and the entry itself; each with the same words."""
+    await deposit(book)
+    await withdrawal(book, 1, key="used").commit()
+    before = await contents(bank)
+    refused: list[tuple[Any, type[Exception]]] = [
+        (withdrawal(book, 5), InsufficientBalanceError),
+        (book.entry("x").debit("Assets", 7).credit("Wallet", 7, max_balance=10), BalanceLimitError),
+        (withdrawal(book, 2, key="used"), DuplicateEntryError),
+        (book.entry("odd").debit("A", 1), TransactionError),
+        (book.entry("empty"), TransactionError),
+    ]
+    for entry, error in refused:
+        with pytest.raises(error) as previewed:
+            await entry.dry_run()
+        with pytest.raises(error) as committed:
+            await entry.commit()
+        assert str(previewed.value) == str(committed.value)
+    assert await contents(bank) == before
+
+
+async def test_dry_run_of_a_repeat_shows_the_first_journal(book: Book) -> None:
+    """As the commit would."""
+    await deposit(book)
+    first = await withdrawal(book, key="k").commit()
+    preview = await withdrawal(book, key="k").dry_run()
+    assert (preview.id, preview.replayed) == (first.id, True)
+
+
+async def test_dry_run_takes_a_session_without_a_transaction_only(book: Book, bank: Any) -> None:
+    """In an open one a failing write would abort what the caller has done before."""
+    await deposit(book)
+    async with bank.client.start_session() as session:
+        assert (await withdrawal(book).dry_run(session=session)).memo == "out"
+        assert not session.in_transaction
+
+    async def work(session: Any) -> None:
+        with pytest.raises(TransactionError, match="needs a transaction of its own"):
+            await withdrawal(book).dry_run(session=session)
+        await withdrawal(book).commit(session=session)
+
+    await mongo_transaction(bank.client, work)
+    assert (await book.balance("Wallet")).balance == 0
+
+
+async def test_dry_run_of_a_book_that_must_not_be_written_says_so(book_factory: BookFactory) -> None:
+    """Closed, or opened without the running balances that it keeps."""
+    book = book_factory()
+    await deposit(book)
+    with pytest.raises(RunningBalancesError):
+        await withdrawal(book_factory(running_balances=False)).dry_run()
+    await book.close()
+    with pytest.raises(BookClosedError):
+        await withdrawal(book).dry_run()
+
+
+async def test_first_dry_run_of_a_book_leaves_it_without_entries(book: Book, bank: Any) -> None:
+    """Nothing of it shows in any answer."""
+    await book.entry("x").debit("A", 1).credit("B", 1).dry_run()
+    assert await contents(bank) == {name: [] for name in WRITTEN}
+    assert (await book.balance()).notes == 0
+    assert await book.balances() == {}
+    assert await book.list_accounts() == []
+
+
+async def test_dry_run_on_mongomock_judges_and_writes_nothing(mongomock_database: Any) -> None:
+    """Nothing could be rolled back there."""
+    book = Book("Bank", mongomock_database)
+    await deposit(book)
+    before = await contents(mongomock_database)
+    preview = await withdrawal(book).dry_run()
+    with pytest.raises(InsufficientBalanceError):
+        await withdrawal(book, 6).dry_run()
+    assert await contents(mongomock_database) == before
+    assert len(preview.transactions) == 2
+
+
+ACCOUNTS = ["Wallet", "Wallet:a", "Assets"]
+legs = st.tuples(
+    st.sampled_from(ACCOUNTS),
+    st.integers(1, 6),
+    st.one_of(st.none(), st.integers(-4, 4)),
+    st.one_of(st.none(), st.integers(0, 8)),
+)
+entries = st.tuples(
+    st.lists(st.tuples(legs, st.sampled_from(ACCOUNTS)), max_size=3),
+    st.one_of(st.none(), st.sampled_from(["k1", "k2"])),
+)
+
+
+def build(book: Book, drawn: Any) -> Any:
+    moves, key = drawn
+    entry = book.entry("x", key=key, date=0)
+    for (account, amount, minimum, maximum), credited in moves:
+        entry.debit(account, amount, min_balance=minimum, max_balance=maximum).credit(credited, amount)
+    return entry
+
+
+async def outcome(call: Any) -> Any:
+    try:
+        return await call
+    except TransactionError as error:
+        return type(error), str(error)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=st.lists(entries, min_size=1, max_size=5), running_balances=st.booleans())
+def test_preview_equals_what_commit_does(
+    mongodb: EmbeddedMongo, drawn: list[Any], running_balances: bool
+) -> None:
+    """Journal or refusal, in whatever state the book is; legs have ids of the server's without rows."""
+
+    async def run() -> None:
+        async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
+            database = client["dry_runs"]
+            await init_models(database)
+            book = Book(f"Preview {ObjectId()}", database, running_balances=running_balances)
+            for each in drawn:
+                entry = build(book, each)
+                balances = await book.balances()
+                preview = await outcome(entry.dry_run())
+                assert await book.balances() == balances
+                real = await outcome(entry.commit())
+                if isinstance(real, Journal) and isinstance(preview, Journal) and not running_balances:
+                    assert len(preview.transactions) == len(real.transactions)
+                    preview = preview.model_copy(update={"transactions": real.transactions})
+                assert preview == real
+
+    asyncio.run(run())
