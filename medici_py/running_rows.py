@@ -231,7 +231,7 @@ def row_updates(
             "notes": Int64(turnover.notes),
         }
         if key[0] == ROOT:
-            query["size"] = {"$not": {"$gt": rooms[book, key]}}
+            query["size"] = {"$not": {"$gte": rooms[book, key]}}
             added["size"] = _stored(turnover.size)
         statements.append({"q": query, "u": {"$inc": added, "$set": last}, "upsert": True})
     return statements
