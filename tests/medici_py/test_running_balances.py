@@ -189,7 +189,7 @@ async def test_rows_take_amounts_until_they_would_round(book_factory: BookFactor
     async with bank.client.start_session() as session:
         await session.start_transaction()
         with pytest.raises(TransactionError, match="could not hold exactly"):
-            await payment(book, size_limit(0) - 1).commit(session=session)
+            await payment(book, int(size_limit(0)) - 1).commit(session=session)
     assert (await book.verify()).clean
 
 
