@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +26,9 @@ OKX_BASE_URL = "https://www.okx.com"
 
 # A clock this far off is worth a line in the log; OKX refuses at 30 s.
 NOTEWORTHY_SKEW_SECS = 1.0
+
+_REMEASURE_WITHIN_SECS = 2.0
+_MEASURE_AGAIN_AFTER_SECS = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +74,7 @@ class RequestSender:
         self._read_retry = read_retry or ReadRetry()
         self._clock = ServerClock(now)
         self._measuring_clock = asyncio.Lock()
+        self._measure_again_at = 0.0
         self._limiter = RequestLimiter()
         self._transport = Transport(
             base_url=base_url, timeout_secs=request_timeout_secs, now=self._clock.local_now, tls=tls
@@ -182,18 +187,27 @@ class RequestSender:
     async def _ensure_clock_is_measured(self) -> None:
         if not self._clock.needs_measuring:
             return
+        if self._clock.is_measured:
+            if not self._measuring_clock.locked() and time.monotonic() >= self._measure_again_at:
+                async with self._measuring_clock:
+                    await self._measure_clock_if_possible()
+            return
         async with self._measuring_clock:
             if not self._clock.is_measured:
                 await self._measure_clock()
-            elif self._clock.needs_measuring:
-                await self._measure_clock_if_possible()
 
     async def _measure_clock_if_possible(self) -> None:
-        """Measure again; if that fails, the offset that is known stays in use."""
+        """Measure again; if that fails, the offset that is known stays in use, and nobody waits for long."""
         try:
-            await self._measure_clock()
-        except OkxError as exc:
-            _log.warning("OKX's clock could not be measured", action="okx-clock-not-measured", error=str(exc))
+            async with asyncio.timeout(_REMEASURE_WITHIN_SECS):
+                await self._measure_clock()
+        except (OkxError, TimeoutError) as exc:
+            self._measure_again_at = time.monotonic() + _MEASURE_AGAIN_AFTER_SECS
+            _log.warning(
+                "OKX's clock could not be measured",
+                action="okx-clock-not-measured",
+                error=str(exc) or "no answer in time",
+            )
 
     async def _measure_clock(self) -> datetime:
         call = calls.server_time()

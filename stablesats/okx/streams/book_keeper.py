@@ -93,6 +93,8 @@ class BookKeeper:
         return (
             last is not None
             and change.sequence is not None
+            # A heartbeat of a quiet book follows itself; it says that the book is still the same now.
+            and change.sequence != change.predecessor
             and (change.sequence, change.predecessor) == (last.sequence, last.predecessor)
         )
 
