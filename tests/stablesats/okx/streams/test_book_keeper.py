@@ -47,6 +47,12 @@ def prices(book: object) -> tuple[list[int], list[int]]:
     return [int(one.price_usd) for one in book.bids], [int(one.price_usd) for one in book.asks]
 
 
+def test_heartbeats_of_a_quiet_book_each_say_that_it_is_still_so(keeper: BookKeeper) -> None:
+    """OKX sends an update that follows itself about once a minute; none of them counts as repeated."""
+    for _ in range(3):
+        assert prices(keeper.apply("update", row(10, 10))) == ([100, 99], [101, 102])
+
+
 def test_the_book_of_btc_usd_swap_as_it_was_recorded(recorded: Callable[[str], list[str]]) -> None:
     """OKX's checksum holds after the snapshot and each update."""
     keeper = BookKeeper(SWAP)
