@@ -322,7 +322,13 @@ class PostingDesk:
             raise too_large(unit[0].entry.rules) from exc
         except (PyMongoError, BSONError, OverflowError) as exc:
             if _is_duplicate(exc):
-                standing = await self._all_standing(unit)
+                try:
+                    standing = await self._all_standing(unit)
+                except PyMongoError as lost:
+                    raise UnknownOutcomeError(
+                        f"An id of entry {unit[0].entry.memo!r} is in the database already, and whether it "
+                        f"is this entry's could not be found out: {lost}. Commit it again."
+                    ) from lost
                 if standing is not None:
                     return standing
             raise TransactionError(f"Failure to save journal: {exc}") from exc
