@@ -8,7 +8,7 @@ from medici_py.change_feed import ChangeHistoryLostError, ChangeStreamError, Cha
 from medici_py.changes import open_changes
 from medici_py.compared_rows import CorrectionTooLargeError
 from medici_py.differences import Difference
-from medici_py.documents import Journal, Transaction
+from medici_py.documents import Journal, TemplateRef, Transaction
 from medici_py.entry import Entry
 from medici_py.errors import (
     BalanceLimitError,
@@ -26,8 +26,12 @@ from medici_py.errors import (
     JournalNotFoundError,
     MediciError,
     RunningBalancesError,
+    TemplateChangedError,
+    TemplateError,
+    TemplateParamsError,
     TransactionError,
     UnknownOutcomeError,
+    UnknownTemplateError,
     UnreadableDocumentError,
     UnsupportedDeploymentError,
 )
@@ -43,6 +47,10 @@ from medici_py.rebuild import (
 )
 from medici_py.rollups import RollUpRefusedError, RollUpReport, RollUpUnderWayError
 from medici_py.store import init_models, sync_indexes
+from medici_py.template_legs import Layer, Side, TemplateLeg
+from medici_py.template_params import TemplateParams
+from medici_py.template_registry import StoredTemplate, read_templates, register_templates
+from medici_py.templates import TransactionTemplate, post, template_entry
 from medici_py.transactions import mongo_transaction
 from medici_py.turnover_snapshot import SnapshotReadError
 from medici_py.verify import VerifyReport
@@ -61,6 +69,18 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "Balance",
     "LedgerPage",
     "exactly",
+    # transaction templates
+    "TransactionTemplate",
+    "TemplateParams",
+    "TemplateLeg",
+    "Layer",
+    "Side",
+    "template_entry",
+    "post",
+    "register_templates",
+    "read_templates",
+    "StoredTemplate",
+    "TemplateRef",
     # looking after a book
     "CommitStats",
     "VerifyReport",
@@ -93,6 +113,10 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "UnreadableDocumentError",
     "IndexConflictError",
     "UnsupportedDeploymentError",
+    "TemplateError",
+    "TemplateParamsError",
+    "TemplateChangedError",
+    "UnknownTemplateError",
     "ChangeStreamError",
     "ChangeStreamInterruptedError",
     "ChangeHistoryLostError",

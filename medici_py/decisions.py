@@ -38,6 +38,9 @@ class Stands:
     """The entry is to be written."""
 
 
+STANDS = Stands()
+
+
 @dataclass(frozen=True, slots=True)
 class Replays:
     """The same entry stands already."""
@@ -106,7 +109,7 @@ class _Standing:
             if error is not None:
                 return Refused(error)
         self._apply(plan)
-        return Stands()
+        return STANDS
 
     def _passed(self, plan: Plan, guard: Guard) -> TransactionError | None:
         balance = self._balances[plan.book, (guard.path, guard.dims)]

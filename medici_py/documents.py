@@ -14,8 +14,10 @@ A book with fields of its own passes subclasses::
 import datetime as dt
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from inspect import get_annotations
 from typing import Annotated, Any, ClassVar, Self, get_args
 
 from bson import ObjectId
@@ -49,6 +51,36 @@ def _text(value: object) -> object:
 
 def _meta(value: object) -> object:
     return {} if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRef:
+    """Which template a journal was made by.
+
+    Attributes:
+        code: Its code.
+        version: Its version, from 1.
+    """
+
+    code: str
+    version: int
+
+
+# A schema of somebody else's may have something else under these names: that is nothing of ours.
+def _template_ref(value: object) -> object:
+    match value:
+        case TemplateRef() | {"code": str(), "version": int()}:
+            return value
+        case _:
+            return None
+
+
+def _text_or_none(value: object) -> object:
+    return value if isinstance(value, str) else None
+
+
+def _mapping(value: object) -> object:
+    return value if isinstance(value, Mapping) else {}
 
 
 Instant = Annotated[dt.datetime, BeforeValidator(_instant_from_stored), AfterValidator(_as_utc)]
@@ -93,6 +125,10 @@ class StoredDocument(BaseModel):
             ) from exc
 
 
+JOURNAL_HEADER = frozenset({"template", "correlation_id", "external_id", "metadata"})
+"""Fields that a journal has beyond medici's, if a template made it."""
+
+
 class Journal(StoredDocument):
     """A committed entry: its memo, date and the ids of its legs in posting order."""
 
@@ -102,6 +138,14 @@ class Journal(StoredDocument):
     transactions: tuple[ObjectId, ...] = Field(default=(), alias="_transactions")
     voided: bool = False
     void_reason: str | None = None
+    template: Annotated[TemplateRef | None, BeforeValidator(_template_ref)] = None
+    """The template that made it."""
+    correlation_id: Annotated[str | None, BeforeValidator(_text_or_none)] = None
+    """What it shares with the journals that belong with it; its own id as text if it began them."""
+    external_id: Annotated[str | None, BeforeValidator(_text_or_none)] = None
+    """Its id in another system, unique in the book."""
+    metadata: Annotated[dict[str, Any], BeforeValidator(_mapping)] = Field(default_factory=dict)
+    """What else the caller attached to it."""
     replayed: bool = Field(default=False, exclude=True, repr=False)
     """Whether a commit found this journal under its key instead of posting it; not stored."""
 
@@ -139,8 +183,13 @@ def stored_names(model: type[StoredDocument]) -> frozenset[str]:
 
 @cache
 def custom_stored_names(model: type[Journal] | type[Transaction]) -> frozenset[str]:
-    """Return the stored names that *model* adds to those every journal or leg has."""
-    return stored_names(model) - model.default_stored_names
+    """Return the stored names that *model* adds to those every journal or leg has, or declares anew."""
+    added = stored_names(model) - model.default_stored_names
+    if not issubclass(model, Journal):
+        return added
+    # Older than our own fields may be an application's of the same name.
+    own = (get_annotations(kind) for kind in model.__mro__ if kind not in Journal.__mro__)
+    return added | (JOURNAL_HEADER & {name for names in own for name in names})
 
 
 @cache

@@ -9,7 +9,7 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 from bson import ObjectId
@@ -22,6 +22,7 @@ from medici_py.driver import Document, Session, adopt_session
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError, UnreadableDocumentError
 from medici_py.instants import InstantLike
+from medici_py.journal_header import JournalHeader
 from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
 from medici_py.money import EXACT, ZERO, AmountLike, encode_amount, exact_sum, parse_amount
 
@@ -98,6 +99,7 @@ class Entry:
             None if original_journal is None else entry_object_id("original_journal", original_journal)
         )
         self.key = None if key is None else _entry_key(key)
+        self.header: JournalHeader | None = None
         self._poster = poster
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
@@ -158,6 +160,21 @@ class Entry:
         path, value = self._parse(account, amount)
         bounds = self._bound(min_balance), self._bound(max_balance)
         return self._add(path, debit=ZERO, credit=value, extra=extra, bounds=bounds)
+
+    def head(self, header: JournalHeader) -> Self:
+        """Set what the journal says of itself: template, correlation and external id, metadata.
+
+        Raises:
+            TransactionError: If the entry was committed before.
+        """
+        self._refuse_if_sealed()
+        self.header = header
+        return self
+
+    @property
+    def header_content(self) -> Mapping[str, Any]:
+        """What a repeat under the entry's key must have in common with it beside legs, memo and date."""
+        return {} if self.header is None else self.header.content()
 
     async def commit(
         self, *, session: Session | None = None, writelock_accounts: WriteLocks | None = None
@@ -265,13 +282,16 @@ class Entry:
         extra: Mapping[str, Any] | None,
         bounds: tuple[Decimal | None, Decimal | None],
     ) -> Self:
+        self._refuse_if_sealed()
+        fields, meta = split_extra(extra, self.rules)
+        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta, *bounds))
+        return self
+
+    def _refuse_if_sealed(self) -> None:
         if self._sealed:
             raise TransactionError(
                 f"Entry {self.memo!r} was committed already as journal {self.id}; begin a new one."
             )
-        fields, meta = split_extra(extra, self.rules)
-        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta, *bounds))
-        return self
 
 
 def _entry_key(key: object) -> str:
@@ -296,10 +316,7 @@ def check_entry(entry: Entry) -> None:
         raise TransactionError(
             f"INVALID_JOURNAL: entry {entry.memo!r} has no legs; add a debit and a credit."
         )
-    for dimensions, legs in _by_dimensions(entry).items():
-        with localcontext(EXACT):
-            debited = sum((leg.debit for leg in legs), ZERO)
-            credited = sum((leg.credit for leg in legs), ZERO)
+    for dimensions, (debited, credited) in _sides_by_dimensions(entry).items():
         if debited != credited:
             total = exact_sum((credited, debited.copy_negate()))
             where = ", ".join(
@@ -313,14 +330,15 @@ def check_entry(entry: Entry) -> None:
             )
 
 
-def _by_dimensions(entry: Entry) -> dict[tuple[Any, ...], list[Leg]]:
+def _sides_by_dimensions(entry: Entry) -> dict[tuple[Any, ...], tuple[Decimal, Decimal]]:
+    """Return the debits and the credits in each combination of dimension values."""
     names = tuple(entry.rules.dimensions)
-    if not names:
-        return {(): list(entry.legs)}
-    groups: dict[tuple[Any, ...], list[Leg]] = defaultdict(list)
+    sides: dict[tuple[Any, ...], tuple[Decimal, Decimal]] = {}
     for leg in entry.legs:
-        groups[tuple(leg.fields.get(name, leg.meta.get(name)) for name in names)].append(leg)
-    return groups
+        key = tuple([leg.fields.get(name, leg.meta.get(name)) for name in names])
+        debited, credited = sides.get(key, (ZERO, ZERO))
+        sides[key] = EXACT.add(debited, leg.debit), EXACT.add(credited, leg.credit)
+    return sides
 
 
 def leg_documents(entry: Entry, *, recorded_at: dt.datetime) -> list[Document]:
@@ -334,8 +352,8 @@ def leg_documents(entry: Entry, *, recorded_at: dt.datetime) -> list[Document]:
 
 def _leg_document(entry: Entry, leg: Leg, recorded_at: dt.datetime) -> Document:
     rules = entry.rules
-    document: Document = {} if rules.server_ids else {"_id": leg.id}
-    document |= {
+    document: Document = {
+        "_id": leg.id,
         "_journal": entry.id,
         "account_path": list(leg.path),
         "accounts": join(leg.path),
@@ -346,6 +364,8 @@ def _leg_document(entry: Entry, leg: Leg, recorded_at: dt.datetime) -> Document:
         "memo": entry.memo,
         "timestamp": recorded_at,
     }
+    if rules.server_ids:
+        del document["_id"]
     if entry.original_journal is not None:
         document["_original_journal"] = entry.original_journal
     document |= leg.fields
@@ -365,7 +385,7 @@ def _check_model(document: Document, model: type[Transaction]) -> None:
 
 def journal_document(entry: Entry, leg_ids: Iterable[ObjectId], *, recorded_at: dt.datetime) -> Document:
     """Return the journal of *entry* as it is stored, with the defaults of the book's journal model."""
-    return {
+    document = {
         "_id": entry.id,
         "memo": entry.memo,
         "_transactions": list(leg_ids),
@@ -373,6 +393,9 @@ def journal_document(entry: Entry, leg_ids: Iterable[ObjectId], *, recorded_at: 
         "book": entry.rules.book,
         **journal_defaults(entry.rules.journal_model),
     }
+    if entry.header is not None:
+        document |= entry.header.stored_on(entry.id)
+    return document
 
 
 def lock_targets(locks: WriteLocks | None, accounts: Iterable[str]) -> list[str]:

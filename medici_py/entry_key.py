@@ -100,14 +100,26 @@ def content_digest(
     original_journal: ObjectId | None,
     legs: Iterable[LegContent],
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS,
+    *,
+    header: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return a digest that entries share if memo, accounts, sides, amounts and extra keys are the same.
 
     The order of legs and of keys does not matter.
+
+    Args:
+        memo: The entry's.
+        original_journal: The journal that it follows from.
+        legs: What was decided about each leg.
+        codec_options: How values become BSON.
+        header: `JournalHeader.content`, where the entry has a header; the digest of others is what it was
+            before there were any.
     """
     encoded = sorted(_encoded(leg, codec_options) for leg in legs)
-    content = bson.encode({"version": 1, "memo": memo, "original": original_journal, "legs": encoded})
-    return hashlib.sha256(content).digest()
+    content: Document = {"version": 1, "memo": memo, "original": original_journal, "legs": encoded}
+    if header:
+        content["header"] = bson.encode(_ordered(header), codec_options=codec_options)
+    return hashlib.sha256(bson.encode(content)).digest()
 
 
 def _encoded(leg: LegContent, codec_options: CodecOptions[Any]) -> bytes:
@@ -159,6 +171,8 @@ def difference_text(
     used: UsedKey,
     first_memo: str,
     first_legs: Sequence[LegContent],
+    header: Mapping[str, Any] | None = None,
+    first_header: Mapping[str, Any] | None = None,
 ) -> str:
     """Say how an entry differs from the one that stands under its key."""
     found: list[str] = []
@@ -169,9 +183,16 @@ def difference_text(
         found.append(f"has {', '.join(more)}")
     if less := list((theirs - mine).elements()):
         found.append(f"lacks {', '.join(less)}")
+    found += _header_differences(header or {}, first_header or {})
     if date != used.date:
         found.append(f"date {_shown(date)} instead of {_shown(used.date)}")
     return "; ".join(found) or "a value of another type, or another original journal"
+
+
+def _header_differences(header: Mapping[str, Any], first: Mapping[str, Any]) -> list[str]:
+    names = dict.fromkeys((*header, *first))
+    pairs = ((name, header.get(name, "none"), first.get(name, "none")) for name in names)
+    return [f"{name} {mine} instead of {theirs}" for name, mine, theirs in pairs if mine != theirs]
 
 
 def _shown(date: dt.datetime | None) -> str:

@@ -21,6 +21,10 @@ allowed stands in the message, and the facts are attributes::
       IncompleteJournalError           500   a journal whose legs are not all there
       UnreadableDocumentError          500   a stored document that is no journal or leg
       IndexConflictError               500   an index of ours exists with other options
+      TemplateError                    400   a transaction template or a leg of it was refused
+        TemplateParamsError            400   params that the template does not take
+        TemplateChangedError           400   another template is registered under the same code and version
+        UnknownTemplateError           400   no template is registered under the code
       UnsupportedDeploymentError       500   a standalone mongod has no transactions
       ChangeStreamError                500   a stream of changes ended
         ChangeStreamInterruptedError   500   MongoDB was away for too long
@@ -249,6 +253,64 @@ class UnreadableDocumentError(MediciError):
 
 class IndexConflictError(MediciError):
     """An index that the library needs exists under the same name with other keys or options."""
+
+
+class TemplateError(MediciError):
+    """A transaction template, or a leg that it made of its params, was refused; nothing was written.
+
+    Attributes:
+        template: Code of the template.
+        leg: Number of the leg in posting order, from 1, where one is at fault; else None.
+    """
+
+    code = 400
+
+    def __init__(self, message: str, *, template: str, leg: int | None = None) -> None:
+        super().__init__(message)
+        self.template = template
+        self.leg = leg
+
+
+class TemplateParamsError(TemplateError):
+    """A template does not take these params; nothing was written.
+
+    Attributes:
+        field: Name of the first param at fault.
+        value: What was found there; None where it is missing.
+        expected: What would be accepted.
+    """
+
+    def __init__(self, message: str, *, template: str, field: str, value: object, expected: str) -> None:
+        super().__init__(message, template=template)
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+
+class TemplateChangedError(TemplateError):
+    """Another template is registered under the same code and version; nothing was registered.
+
+    Attributes:
+        version: The version that both claim.
+        differences: What differs, a line each: ``-`` as registered, ``+`` as given.
+    """
+
+    def __init__(self, message: str, *, template: str, version: int, differences: tuple[str, ...]) -> None:
+        super().__init__(message, template=template)
+        self.version = version
+        self.differences = differences
+
+
+class UnknownTemplateError(TemplateError):
+    """No template is registered under the code.
+
+    Attributes:
+        known: The codes that are, sorted.
+    """
+
+    def __init__(self, message: str, *, template: str, known: tuple[str, ...]) -> None:
+        super().__init__(message, template=template)
+        self.known = known
 
 
 class UnsupportedDeploymentError(MediciError):

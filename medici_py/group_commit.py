@@ -81,8 +81,7 @@ class GroupCommitter(Generic[U, R]):
     """Gathers units and commits them together, in the order they came.
 
     Up to `LANES` transactions are under way, so that the server works on one while the next is made ready;
-    units that others may have to wait for (they look at balances, or lock) have the database to themselves
-    as far as this process is concerned. Its tasks live only while there is something to do. All of it
+    units that may conflict with each other (they look at balances, or lock) are all in one of them. Its tasks live only while there is something to do. All of it
     belongs to one event loop.
 
     Args:
@@ -90,7 +89,7 @@ class GroupCommitter(Generic[U, R]):
             may cost, None for no bound. It returns each unit's result or own error; if it raises, nothing
             of any unit was written.
         weight: How heavy a unit is; a transaction takes units up to `MAX_WEIGHT`.
-        exclusive: Whether a unit may conflict with what other transactions of this process do.
+        exclusive: Whether a unit may conflict with other such units in another transaction.
         max_waiting: Units that may wait or be under way; further callers wait for room.
     """
 
@@ -111,7 +110,7 @@ class GroupCommitter(Generic[U, R]):
         self._alone: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._under_way: set[asyncio.Event] = set()
-        self._is_exclusive = False
+        self._has_exclusive = False
         self._stats = CommitStats()
 
     @property
@@ -156,6 +155,8 @@ class GroupCommitter(Generic[U, R]):
     async def _drain(self) -> None:
         try:
             while batch := self._take():
+                holds_exclusive = self._holds_exclusive(batch)
+                self._has_exclusive = self._has_exclusive or holds_exclusive
                 self._busy += 1
                 under_way = asyncio.Event()
                 self._under_way.add(under_way)
@@ -165,7 +166,10 @@ class GroupCommitter(Generic[U, R]):
                     under_way.set()
                     self._under_way.discard(under_way)
                     self._busy -= 1
-                    self._is_exclusive = self._is_exclusive and self._busy > 0
+                    self._has_exclusive = self._has_exclusive and not holds_exclusive
+                if len(batch) > 1:
+                    # The callers that were answered go first: what they bring shares the next transaction.
+                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             # The loop is being closed: whoever waits is told, and nothing more is begun.
             while self._waiting:
@@ -178,25 +182,25 @@ class GroupCommitter(Generic[U, R]):
     def _take(self) -> list[_Waiting[U, R]]:
         """Take the next batch; nothing if there is none, or if it has to wait for another lane."""
         batch: list[_Waiting[U, R]] = []
-        weight, becomes_exclusive = 0, False
+        weight = 0
         limit = MAX_UNITS
         if not self._busy and len(self._waiting) >= SHARE_FROM:
             # Half of a crowd for each lane: they would otherwise all come back to the same one.
             limit = min(limit, len(self._waiting) // LANES)
             self._open_lane()
-        while self._waiting and len(batch) < limit and not self._is_exclusive:
+        while self._waiting and len(batch) < limit:
             one = self._waiting[0]
             if not one.future.done():
                 weight += self._weight(one.unit)
-                exclusive = self._exclusive(one.unit)
-                if (batch and weight > MAX_WEIGHT) or (exclusive and self._busy):
+                if (batch and weight > MAX_WEIGHT) or (self._has_exclusive and self._exclusive(one.unit)):
                     break
                 batch.append(one)
-                becomes_exclusive = becomes_exclusive or exclusive
             self._waiting.popleft()
-        self._is_exclusive = self._is_exclusive or becomes_exclusive
         self._count_waits(batch)
         return batch
+
+    def _holds_exclusive(self, batch: Sequence[_Waiting[U, R]]) -> bool:
+        return any(self._exclusive(one.unit) for one in batch)
 
     async def _settle(self, batch: Sequence[_Waiting[U, R]]) -> None:
         """Commit *batch*, and tell every caller of it if the lane is cancelled."""

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from bson import ObjectId
@@ -15,7 +16,12 @@ from medici_py.instants import parse_instant
 from medici_py.query import parse_object_id
 
 
-def split_extra(extra: Mapping[str, Any] | None, rules: EntryRules) -> tuple[dict[str, Any], dict[str, Any]]:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def split_extra(
+    extra: Mapping[str, Any] | None, rules: EntryRules
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Divide a caller's mapping into top-level fields and meta, both checked and copied.
 
     A dimension that has a default and is not given gets it.
@@ -24,7 +30,7 @@ def split_extra(extra: Mapping[str, Any] | None, rules: EntryRules) -> tuple[dic
         TransactionError: If a key or value is refused; the error names it.
     """
     if extra is None and not rules.dimensions:
-        return {}, {}
+        return _NOTHING, _NOTHING
     if extra is not None and not isinstance(extra, Mapping):
         raise TransactionError(f"Extra keys {extra!r} refused: give a mapping.", field="extra", value=extra)
     top_level = stored_names(rules.transaction_model)

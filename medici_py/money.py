@@ -58,6 +58,7 @@ EXACT = Context(
 _PLAIN_BELOW = 10**DOUBLE_DIGITS
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _TEXT_LIMIT = 80
+_INT64_ZERO = Int64(0)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -168,8 +169,10 @@ def _refused(value: object, reason: str) -> TransactionError:
 
 def encode_amount(amount: Decimal, storage: DecimalStorage = "decimal128") -> StoredAmount:
     """Return the BSON value that stores *amount*, an answer of `parse_amount`."""
-    if amount == amount.to_integral_value():
-        whole = int(amount)
+    if not amount:
+        return _INT64_ZERO
+    whole = int(amount)
+    if whole == amount:
         if abs(whole) <= MAX_INT64:
             return Int64(whole)
     elif storage == "double":

@@ -34,12 +34,11 @@ from medici_py.posting_plan import (
 from medici_py.query import LegQuery
 from medici_py.retry import begin_again
 from medici_py.running_rows import (
-    CORRECTIONS,
     RowKey,
     RowWrites,
     fold_rows_by_key,
-    row_id,
     row_updates,
+    rows_of_key,
 )
 from medici_py.store import ReadOptions, Store
 from medici_py.stripes import StripePool
@@ -65,12 +64,12 @@ class EntryWriter:
 
     Args:
         store: The database.
-        stripes: Knows which stripes there are.
+        guarding_stripes: Knows which stripes there are of transactions that check bounds.
     """
 
-    def __init__(self, store: Store, stripes: StripePool) -> None:
+    def __init__(self, store: Store, guarding_stripes: StripePool) -> None:
         self._store = store
-        self._stripes = stripes
+        self._guarding_stripes = guarding_stripes
 
     async def write(
         self,
@@ -85,19 +84,20 @@ class EntryWriter:
         Args:
             units: What is to be posted, in order.
             session: A session in whose transaction this runs; None only on mongomock.
-            stripe: The transaction's own stripe of running balances.
+            stripe: The transaction's own stripe of running balances; a guarding one if any unit has bounds.
             only_judge: Whether nothing may be written.
         """
         plans = [plan for unit in units for plan in unit]
-        stripes = await self._stripes.numbers(session) if guarded_rows(plans) else []
-        if guarded_rows(plans) and stripe not in stripes:
+        guarded = guarded_rows(plans)
+        guarding = await self._guarding_stripes.numbers(session) if guarded else []
+        if guarded and session is not None and stripe not in guarding:
             # Leased after this snapshot began: others could not have seen it either, and a bound needs that
             # one of two transactions sees the other's stripe.
             raise begin_again("the stripe of this transaction is newer than what it reads")
         facts = Facts(
             keys=await self._used_keys(plans, session),
             balances={
-                **await self._balances_of_rows(guarded_rows(plans), stripes, session),
+                **await self._balances_of_rows(guarded, session),
                 **await self._balances_of_entries(guarded_by_entries(plans), session),
             },
         )
@@ -108,7 +108,7 @@ class EntryWriter:
         recorded = [(plan, plan.clock()) for plan in standing]
         if only_judge:
             return Written(verdicts, _unwritten(recorded))
-        await self._add_to_rows(recorded, stripe=stripe, stripes=stripes, session=session)
+        await self._add_to_rows(recorded, stripe=stripe, guarding=guarding, session=session)
         journals = await self._insert(recorded, session)
         await self._insert_keys(standing, session)
         await self._lock(recorded, session)
@@ -126,14 +126,13 @@ class EntryWriter:
     async def _balances_of_rows(
         self,
         wanted: Iterable[tuple[str, RowKey]],
-        stripes: Sequence[int],
         session: AsyncClientSession | None,
     ) -> dict[tuple[str, RowKey], Decimal]:
         rows = list(wanted)
         if not rows:
             return {}
-        ids = [row_id(book, key, stripe) for book, key in rows for stripe in (CORRECTIONS, *stripes)]
-        found = [row async for row in self._store.balance_rows.find({"_id": {"$in": ids}}, session=session)]
+        query = {"$or": [rows_of_key(book, key) for book, key in rows]}
+        found = [row async for row in self._store.balance_rows.find(query, session=session)]
         balances: dict[tuple[str, RowKey], Decimal] = dict.fromkeys(rows, Decimal(0))
         for book in {book for book, _ in rows}:
             mine = (row for row in found if row["_id"]["book"] == book)
@@ -158,7 +157,7 @@ class EntryWriter:
         recorded: Sequence[tuple[Plan, datetime]],
         *,
         stripe: int,
-        stripes: Sequence[int],
+        guarding: Sequence[int],
         session: AsyncClientSession | None,
     ) -> None:
         plans = [plan for plan, _ in recorded]
@@ -167,7 +166,7 @@ class EntryWriter:
             statements = row_updates(
                 writes,
                 stripe=stripe,
-                stripes=stripes,
+                stripes=guarding,
                 journal=plans[-1].journal_id,
                 recorded_at=recorded[-1][1],
                 precisions={plan.book: plan.entry.rules.precision for plan in plans},
@@ -182,7 +181,7 @@ class EntryWriter:
         documents: list[Document] = [
             journal_document(plan.entry, leg_ids[plan.journal_id], recorded_at=at) for plan, at in recorded
         ]
-        await self._store.journals.insert_many(documents, session=session)
+        await self._store.insert_journals(documents, session=session)
         return _journals(recorded, documents)
 
     async def _insert_keys(self, standing: Sequence[Plan], session: AsyncClientSession | None) -> None:

@@ -57,7 +57,8 @@ class PostingDesk:
         self._store = store
         self._states = BookStates(store.books, store.transactions)
         self._stripes = StripePool(store.stripes, utc_now)
-        self._writer = EntryWriter(store, self._stripes)
+        self._guarding_stripes = StripePool(store.stripes, utc_now, guarding=True)
+        self._writer = EntryWriter(store, self._guarding_stripes)
         self._lanes = asyncio.Semaphore(LANES)
         self._committer: GroupCommitter[Unit, Journals] = GroupCommitter(
             self._commit, weight=_weight, exclusive=_is_exclusive
@@ -128,7 +129,7 @@ class PostingDesk:
             TransactionError: If it is refused; nothing of it was written.
             DuplicateEntryError: If it stands already under its id; the transaction is aborted.
         """
-        stripe = await self._stripes.of_session(session)
+        stripe = await self._guarding_stripes.of_session(session)
         try:
             written = await self._writer.write([unit], session=session, stripe=stripe)
         except SumTooLargeError as exc:
@@ -160,7 +161,7 @@ class PostingDesk:
         async def run() -> Journals:
             nonlocal stripe
             try:
-                async with self.stripe(None) as stripe:
+                async with self.stripe(None, guarding=_has_guards([unit])) as stripe:
                     await self._in_transaction(session, write_and_roll_back, conflicts=None)
             except _RolledBackError as exc:
                 if isinstance(exc.answer, Exception):
@@ -175,23 +176,28 @@ class PostingDesk:
         await self._committer.settled()
         if self._store.capabilities.transactions:
             await self._stripes.release()
+            await self._guarding_stripes.release()
 
     @contextlib.asynccontextmanager
-    async def stripe(self, session: AsyncClientSession | None, *, shared: bool = False) -> AsyncIterator[int]:
+    async def stripe(
+        self, session: AsyncClientSession | None, *, shared: bool = False, guarding: bool = False
+    ) -> AsyncIterator[int]:
         """Give the stripe of a transaction: of the one open in a caller's session, or of one of our own.
 
         Args:
-            session: The caller's session, if any.
+            session: The caller's session, if any. In its transaction other entries may have bounds.
+            guarding: Whether the transaction checks bounds.
             shared: Whether the transaction is the shared committer's, which bounds itself. It waits for no
                 lane: those may all be taken by entries that wait for somebody else's open transaction.
         """
         if has_transaction(session) and session is not None:
-            yield await self._stripes.of_session(session)
+            yield await self._guarding_stripes.of_session(session)
         elif not self._store.capabilities.transactions:
             yield CORRECTIONS
         else:
             lane = contextlib.nullcontext() if shared else self._lanes
-            async with lane, self._stripes.stripe() as stripe:
+            pool = self._guarding_stripes if guarding else self._stripes
+            async with lane, pool.stripe() as stripe:
                 yield stripe
 
     async def _commit(
@@ -207,7 +213,8 @@ class PostingDesk:
             return await self._writer.write(units, session=joined, stripe=stripe)
 
         # Without a bound of its tries it is one entry, and may be at it for long.
-        async with self.stripe(None, shared=tries is not None) as stripe:
+        shared = tries is not None
+        async with self.stripe(None, shared=shared, guarding=_has_guards(units)) as stripe:
             written = await self._in_transaction(session, write, conflicts=tries)
         return await self._answers(units, written, None)
 
@@ -342,12 +349,17 @@ class _RolledBackError(Exception):
         self.answer = answer
 
 
+def _has_guards(units: Sequence[Unit]) -> bool:
+    return any(plan.guards for unit in units for plan in unit)
+
+
 def _weight(unit: Unit) -> int:
-    return sum(len(plan.moves) for plan in unit)
+    return len(unit[0].moves) if len(unit) == 1 else sum(len(plan.moves) for plan in unit)
 
 
 def _is_exclusive(unit: Unit) -> bool:
-    return any(plan.guards or plan.locks for plan in unit)
+    first = unit[0]
+    return bool(first.guards or first.locks) or any(plan.guards or plan.locks for plan in unit[1:])
 
 
 def _gone(plan: Plan, journal: ObjectId) -> MediciError:

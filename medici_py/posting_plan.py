@@ -1,5 +1,6 @@
 """An entry made ready to be posted: what it moves, what it demands, what it writes. Pure."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from medici_py.book_state import BookState
 from medici_py.entry import Entry, Leg
 from medici_py.entry_key import EntryKey, LegContent, content_digest
 from medici_py.errors import TransactionError
-from medici_py.running_rows import RowKey, Turnover, add_to_rows, dimension_values
+from medici_py.running_rows import RowKey, Turnover, dimension_values, with_rows_above
 from medici_py.turnover_table import DimensionValues
 
 
@@ -122,19 +123,18 @@ def plan_entry(
             f"Entry {entry.memo!r} refused: book {state.book!r} is kept by the dimensions {list(fields)}, in "
             f"which a bound is looked at, and this Book has {list(own_fields)}. Open it with the same ones."
         )
-    moves = tuple(
-        Move(leg.path, _values(leg, fields), _values(leg, own_fields), leg.debit, leg.credit)
-        for leg in entry.legs
-    )
-    guards = tuple(
-        Guard(leg.path, _values(leg, own_fields), leg.min_balance, leg.max_balance)
-        for leg in entry.legs
-        if leg.is_bounded
-    )
+    moves: list[Move] = []
+    guards: list[Guard] = []
+    for leg in entry.legs:
+        own_dims = _values(leg, own_fields)
+        dims = own_dims if fields == own_fields else _values(leg, fields)
+        moves.append(Move(leg.path, dims, own_dims, leg.debit, leg.credit))
+        if leg.is_bounded:
+            guards.append(Guard(leg.path, own_dims, leg.min_balance, leg.max_balance))
     return Plan(
         entry=entry,
-        moves=moves,
-        guards=guards,
+        moves=tuple(moves),
+        guards=tuple(guards),
         key=None if entry.key is None else _key(entry, entry.key),
         locks=tuple(locks),
         keeps_rows=state.running_balances,
@@ -172,12 +172,13 @@ def added_to_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], Turnover]:
 
     Runs under an exact decimal context of the caller's.
     """
-    added: dict[tuple[str, RowKey], Turnover] = {}
+    own: defaultdict[tuple[str, RowKey], Turnover] = defaultdict(Turnover)
     for plan in plans:
         if plan.keeps_rows:
+            book = plan.book
             for move in plan.moves:
-                add_to_rows(added, plan.book, (move.path, move.dims), move.debit, move.credit)
-    return added
+                own[book, (move.path, move.dims)].add(move.debit, move.credit)
+    return with_rows_above(own)
 
 
 def guarded_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], None]:

@@ -15,7 +15,7 @@ book's stripe add up to less than ``10**(34 - precision)``. The row of the whole
 """
 
 import datetime as dt
-import struct
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,7 +41,6 @@ Document: TypeAlias = dict[str, Any]
 ROOT: Path = ()
 
 _NOTHING = Decimal128("0")
-_WORDS = struct.Struct("<QQ")
 _NO_EXPONENT = 0x3040_0000_0000_0000
 
 
@@ -68,6 +67,13 @@ class Turnover:
         self.size += abs(debit) + abs(credit)
         self.notes += 1
 
+    def add_all(self, other: "Turnover") -> None:
+        """Add what the legs of *other* add."""
+        self.debit += other.debit
+        self.credit += other.credit
+        self.size += other.size
+        self.notes += other.notes
+
 
 def dimension_values(leg: Mapping[str, Any], fields: Iterable[str]) -> DimensionValues:
     """Return the dimension values of a leg; None where it has none, or something that is no text."""
@@ -86,29 +92,33 @@ def dimension_expression(field: str) -> Document:
     return {"$cond": [{"$eq": [{"$type": f"${field}"}, "string"]}, f"${field}", None]}
 
 
-def add_to_rows(
-    added: dict[tuple[str, RowKey], Turnover], book: str, key: RowKey, debit: Decimal, credit: Decimal
-) -> None:
-    """Add one leg to the rows of its account, of every account above it, and of the book."""
-    path, dims = key
-    for depth in range(len(path) + 1):
-        row = (book, (path[:depth], dims))
-        turnover = added.get(row)
-        if turnover is None:
-            turnover = added[row] = Turnover()
-        turnover.add(debit, credit)
+def with_rows_above(own: Mapping[tuple[str, RowKey], Turnover]) -> dict[tuple[str, RowKey], Turnover]:
+    """Return what is added to the rows of accounts, of every account above them, and of their books.
+
+    Args:
+        own: What legs on each account itself add up to.
+    """
+    added: dict[tuple[str, RowKey], Turnover] = {}
+    for (book, (path, dims)), turnover in own.items():
+        for depth in range(len(path) + 1):
+            row = (book, (path[:depth], dims))
+            known = added.get(row)
+            if known is None:
+                known = added[row] = Turnover()
+            known.add_all(turnover)
+    return added
 
 
 def turnover_of_legs(
     book: str, legs: Iterable[Mapping[str, Any]], fields: Sequence[str]
 ) -> dict[tuple[str, RowKey], Turnover]:
     """Return what stored legs add to each row; under an exact decimal context."""
-    added: dict[tuple[str, RowKey], Turnover] = {}
+    own: defaultdict[tuple[str, RowKey], Turnover] = defaultdict(Turnover)
     for leg in legs:
         key = tuple(leg["account_path"]), dimension_values(leg, fields)
         once = leg_sums(leg)
-        add_to_rows(added, book, key, once.debit, once.credit)
-    return added
+        own[book, key].add(once.debit, once.credit)
+    return with_rows_above(own)
 
 
 def row_id(book: str, key: RowKey, stripe: int) -> Document:
@@ -125,6 +135,13 @@ def key_of(row: Mapping[str, Any]) -> RowKey:
 def rows_of(book: str, path: Path) -> Document:
     """Return the filter for the rows of exactly this account."""
     return _between({"book": book, "path": list(path)}, {"book": book, "path": list(path), "dims": MaxKey()})
+
+
+def rows_of_key(book: str, key: RowKey) -> Document:
+    """Return the filter for the rows of exactly this account in these dimension values, of every stripe."""
+    path, dims = key
+    of_key = {"book": book, "path": list(path), "dims": list(dims)}
+    return _between(of_key, {**of_key, "stripe": MaxKey()})
 
 
 def rows_below(book: str, path: Path) -> Document:
@@ -203,7 +220,7 @@ def row_updates(
     Args:
         writes: What is written.
         stripe: The transaction's own stripe.
-        stripes: Every stripe there is; the touched rows of all of them are written.
+        stripes: The stripes in which the touched rows are written.
         journal: The last journal.
         recorded_at: Its recorded time.
         precisions: Decimal places of each book.
@@ -238,10 +255,12 @@ def row_updates(
 
 
 def _stored(amount: Decimal) -> Decimal128:
+    if not amount:
+        return _NOTHING
     whole = int(amount)
     if 0 <= whole <= MAX_INT64 and whole == amount:
         # IEEE 754's binary encoding of a whole number; the general way takes five times as long.
-        return Decimal128.from_bid(_WORDS.pack(whole, _NO_EXPONENT))
+        return Decimal128((_NO_EXPONENT, whole))  # type: ignore[arg-type]  # high and low half, as documented
     return Decimal128(amount)
 
 

@@ -6,6 +6,11 @@ them while it posts, and gives them back when it is done with them or lets them 
 there are never more than transactions were open at once.
 
 Only speed rests on a stripe being held once: two transactions on one stripe conflict, and one runs again.
+
+There are two kinds. Transactions that check bounds, or that a caller keeps open and may check bounds in,
+use **guarding** stripes, and a bound is checked by writing to the account's rows of all of these: so of two
+such transactions that move one bounded account, one runs again. An entry without bounds is a blind addition:
+posted at the same time, it counts as posted after, and never holds a bounded one up however busy the account.
 """
 
 import datetime as dt
@@ -30,6 +35,7 @@ LEASE = dt.timedelta(seconds=60)
 RENEW_AFTER = dt.timedelta(seconds=20)
 
 FIRST = 1
+FIRST_GUARDING = 1_000_000
 
 _MAJORITY = WriteConcern("majority")
 
@@ -46,13 +52,18 @@ class StripePool:
     Args:
         collection: ``medici_py_stripes``.
         clock: The time; machines whose clocks differ by more than half a minute may share a stripe.
+        guarding: Whether they are for transactions that check bounds.
     """
 
-    def __init__(self, collection: Collection, clock: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self, collection: Collection, clock: Callable[[], dt.datetime], *, guarding: bool = False
+    ) -> None:
         self._collection = collection.with_options(
             write_concern=_MAJORITY, read_preference=ReadPreference.PRIMARY
         )
         self._clock = clock
+        self._first = FIRST_GUARDING if guarding else FIRST
+        self._numbers = {"$gte": FIRST_GUARDING} if guarding else {"$lt": FIRST_GUARDING}
         self._holder = secrets.token_hex(8)
         self._held: set[int] = set()
         self._free: list[_Lease] = []
@@ -89,8 +100,10 @@ class StripePool:
         return current.stripe
 
     async def numbers(self, session: AsyncClientSession | None) -> list[int]:
-        """Return every stripe there has been, as *session* sees it."""
-        found = self._collection.find({}, {"_id": 1}, session=session).sort("_id", ASCENDING)
+        """Return every stripe of this kind there has been, as *session* sees it."""
+        found = self._collection.find({"_id": self._numbers}, {"_id": 1}, session=session).sort(
+            "_id", ASCENDING
+        )
         return [stripe["_id"] async for stripe in found]
 
     async def release(self) -> None:
@@ -134,7 +147,7 @@ class StripePool:
         return renewed.matched_count == 1
 
     async def _lease_new(self) -> _Lease:
-        stripe = FIRST
+        stripe = self._first
         while True:
             while stripe in self._held:
                 stripe += 1

@@ -49,16 +49,18 @@ class Reversal:
         text: Its memo, and the reason stored on the voided journal.
         date: Effective date.
         recorded_at: Recorded time.
+        correlation_id: What the voided journal shares with those that belong with it, if anything.
     """
 
     id: ObjectId
     text: str
     date: dt.datetime
     recorded_at: dt.datetime
+    correlation_id: str | None = None
 
     def journal_document(self, leg_ids: Iterable[ObjectId], rules: EntryRules) -> Document:
         """Return the journal as it is stored."""
-        return {
+        document = {
             "_id": self.id,
             "memo": self.text,
             "_transactions": list(leg_ids),
@@ -66,6 +68,9 @@ class Reversal:
             "book": rules.book,
             **journal_defaults(rules.journal_model),
         }
+        if self.correlation_id is not None:
+            document["correlation_id"] = self.correlation_id
+        return document
 
 
 def reversal_documents(

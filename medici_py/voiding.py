@@ -86,6 +86,7 @@ class JournalVoider:
                 text=text,
                 date=journal["datetime"] if use_original_date else recorded_at,
                 recorded_at=recorded_at,
+                correlation_id=Journal.from_document(journal).correlation_id,
             )
             # Whatever refuses the void does so before the first write: the session may be the caller's.
             documents = reversal_documents(reversal, journal, legs, self._rules)

@@ -140,9 +140,9 @@ async def test_transaction_is_bounded(
     assert sorted(pretended.units) == list(range(units))
 
 
-async def test_exclusive_unit_has_the_database_to_itself() -> None:
-    """It waits for those under way, and others wait for it."""
-    gates = {name: asyncio.Event() for name in ("a", "x", "b")}
+async def test_exclusive_units_are_never_in_two_transactions_at_once() -> None:
+    """The second one waits for the first; others pass both."""
+    gates = {name: asyncio.Event() for name in ("x1", "x2", "a")}
     begun: list[list[Any]] = []
 
     async def commit(units: Sequence[Any], tries: int | None) -> list[Any]:
@@ -151,23 +151,21 @@ async def test_exclusive_unit_has_the_database_to_itself() -> None:
         return list(units)
 
     committer: GroupCommitter[Any, Any] = GroupCommitter(
-        commit, weight=lambda _: 1, exclusive=lambda unit: unit == "x"
+        commit, weight=lambda _: 1, exclusive=lambda unit: unit.startswith("x")
     )
-    tasks = submit(committer, "a")
-    await until(lambda: begun == [["a"]])
-    tasks += submit(committer, "x")
-    await until(lambda: committer.stats.waiting == 1)
-    await let_everybody_run()
-    assert begun == [["a"]]
+    tasks = submit(committer, "x1")
+    await until(lambda: begun == [["x1"]])
+    tasks += submit(committer, "a")
+    await until(lambda: begun == [["x1"], ["a"]])
     gates["a"].set()
-    await until(lambda: begun == [["a"], ["x"]])
-    tasks += submit(committer, "b")
+    tasks += submit(committer, "x2")
     await until(lambda: committer.stats.waiting == 1)
     await let_everybody_run()
-    assert begun == [["a"], ["x"]]
-    gates["x"].set()
-    gates["b"].set()
-    assert await answers(tasks) == ["a", "x", "b"]
+    assert begun == [["x1"], ["a"]]
+    gates["x1"].set()
+    await until(lambda: begun == [["x1"], ["a"], ["x2"]])
+    gates["x2"].set()
+    assert await answers(tasks) == ["x1", "a", "x2"]
 
 
 @pytest.mark.parametrize("bad", [{0}, {6}, {3, 4}, set(range(7))], ids=str)

@@ -248,6 +248,33 @@ async def test_bound_in_a_callers_session_sees_what_the_session_has_done(
     assert (await book.verify()).clean
 
 
+async def test_bound_is_checked_however_busy_others_keep_the_account(
+    bank: Any, mongodb: EmbeddedMongo
+) -> None:
+    """Entries without bounds of another process never hold a bounded one up, which needs no second try."""
+    busy = Book("Bank", bank)
+    await deposit(busy, 1_000)
+    stop = asyncio.Event()
+
+    async def keep_busy() -> int:
+        posted = 0
+        while not stop.is_set():
+            await deposit(busy, 1)
+            posted += 1
+        return posted
+
+    async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
+        guarded = Book("Bank", client[bank.name])
+        posters = [asyncio.ensure_future(keep_busy()) for _ in range(16)]
+        for _ in range(20):
+            await asyncio.wait_for(withdraw(guarded, 1), timeout=20)
+        stop.set()
+        posted = sum(await asyncio.gather(*posters))
+        assert guarded.commit_stats.retries == 0
+    assert (await busy.balance("Liabilities:w1")).balance == 1_000 + posted - 20
+    assert (await busy.verify()).clean
+
+
 @both_engines
 async def test_bound_waits_for_a_session_that_takes_from_the_same_account(
     bank: Any, book_factory: BookFactory, mode: dict[str, bool]

@@ -1,0 +1,299 @@
+"""Leases: one holder at a time for a name, across processes and machines, with fencing tokens.
+
+Stored in ``medici_py_leases``, one document a name, which stays for ever::
+
+    {_id: "subscription:hedging", holder: "host:4711:9f2c51d0", token: int64, expires_at: date}
+
+Time is the server's (``$$NOW`` in an update pipeline): no clock of a client decides who holds what. A client
+measures only how long ago its own last renewal was sent.
+
+A lease alone cannot keep a paused process from writing after it lapsed. The *fencing token* can: it grows
+with each new holder, and a resource that remembers the greatest token it has seen refuses every smaller one.
+If a failover moves the server's clock a lease lasts shorter or longer; tokens grow all the same.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from bson import Int64
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_preferences import ReadPreference
+
+from medici_py.driver import (
+    TRANSACTION_WRITE_CONCERN,
+    Collection,
+    Database,
+    Document,
+    adopt,
+    capabilities,
+)
+from medici_py.errors import MediciError, UnsupportedDeploymentError
+
+LEASES = "medici_py_leases"
+DEFAULT_TTL_SECS = 15.0
+
+_RENEWALS_A_TTL = 3
+_LONGEST_POLL_SECS = 1.0
+_GIVE_BACK_SECS = 2.0
+_SHORTEST_TRY_SECS = 0.1  # a process that was paused still asks once
+
+_logger = logging.getLogger(__name__)
+
+
+class LeaseUnavailableError(MediciError):
+    """Somebody else held the lease for as long as was waited.
+
+    Attributes:
+        name: Name of the lease.
+        holder: Who held it when it was last asked for.
+    """
+
+    code = 400
+
+    def __init__(self, name: str, *, holder: str, waited_secs: float) -> None:
+        super().__init__(
+            f"Lease {name!r} could not be had within {waited_secs:g} s: {holder!r} holds it. Wait longer, or "
+            "stop that process."
+        )
+        self.name = name
+        self.holder = holder
+
+
+class LeaseLostError(MediciError):
+    """The lease lapsed, or somebody else has it; nothing may be written under its token any more.
+
+    Attributes:
+        name: Name of the lease.
+        token: The fencing token that is not valid any more.
+    """
+
+    code = 400
+
+    def __init__(self, name: str, *, token: int) -> None:
+        super().__init__(
+            f"Lease {name!r} was lost: its token {token} is not the newest any more, or it could not be "
+            "renewed in time. Somebody else may hold it; stop, and acquire it again."
+        )
+        self.name = name
+        self.token = token
+
+
+class Lease:
+    """The right to act under *name*, held by at most one `Lease` at a time; for one task.
+
+    An asynchronous context manager that waits for its turn; while held, a task renews it three times a
+    *ttl_secs*. Whoever holds it watches `lost`, which is set once it is not held any more, and sends `token`
+    along with whatever it writes.
+
+    Args:
+        database: Of PyMongo Async or Motor.
+        name: What is to be done by one at a time.
+        holder: Who asks, for people to read; host and process if left out. A random suffix tells two apart.
+        ttl_secs: For how long it stays held after its last renewal: what a crash costs.
+        monotonic: A clock, in seconds.
+        jitter: Random numbers from 0 to 1, which spread the polls of those who wait.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        *,
+        holder: str | None = None,
+        ttl_secs: float = DEFAULT_TTL_SECS,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
+        self.lost = asyncio.Event()
+        self._leases: Collection = adopt(database)[LEASES].with_options(
+            write_concern=TRANSACTION_WRITE_CONCERN, read_preference=ReadPreference.PRIMARY
+        )
+        self._supported = capabilities(database).transactions
+        self._ttl_secs = ttl_secs
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._token: int | None = None
+        self._renewed_at = 0.0
+        self._renewer: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        state = f"token={self._token}" if self.held else "not held"
+        return f"<Lease {self.name!r} {state}>"
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held, as far as this side can know."""
+        return self._token is not None and not self.lost.is_set()
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater than that of every holder before.
+
+        Raises:
+            LeaseLostError: If the lease is not held (any more).
+        """
+        if self._token is None or self.lost.is_set():
+            raise LeaseLostError(self.name, token=self._token or 0)
+        return self._token
+
+    async def try_acquire(self) -> int | None:
+        """Take the lease if it is free and return its fencing token; None if somebody else holds it.
+
+        Idempotent while held. After it was lost it may be acquired again; the token is then a greater one,
+        unless nobody else can have held it meanwhile.
+
+        Raises:
+            UnsupportedDeploymentError: If the database is mongomock's.
+        """
+        if self.held:
+            return self._token
+        await self._stop_renewing()
+        sent_at = self._monotonic()
+        found = await self._take()
+        if found is None or found["holder"] != self.holder:
+            return None
+        self._token, self._renewed_at = int(found["token"]), sent_at
+        self.lost.clear()
+        self._renewer = asyncio.create_task(
+            self._renew_until_lost(self._token), name=f"medici_py.Lease {self.name}"
+        )
+        return self._token
+
+    async def acquire(self, timeout_secs: float | None = None) -> int:
+        """Wait until the lease is free, take it and return its fencing token.
+
+        Cancelling is safe: what was taken meanwhile is given back.
+
+        Args:
+            timeout_secs: For how long to wait; None for as long as it takes.
+
+        Raises:
+            LeaseUnavailableError: If others held it all the time.
+        """
+        begun_at = self._monotonic()
+        try:
+            while (token := await self.try_acquire()) is None:
+                waited_secs = self._monotonic() - begun_at
+                if timeout_secs is not None and waited_secs >= timeout_secs:
+                    raise LeaseUnavailableError(
+                        self.name, holder=await self._current_holder(), waited_secs=timeout_secs
+                    )
+                await asyncio.sleep(self._poll_secs)
+        except asyncio.CancelledError:
+            # The command that was under way may have taken it.
+            await self._give_back()
+            raise
+        return token
+
+    async def release(self) -> None:
+        """Stop renewing and let others have the lease at once. Idempotent.
+
+        If the server cannot be told, the lease lapses by itself.
+        """
+        await self._stop_renewing()
+        held, self._token = self._token is not None, None
+        if held:
+            await self._give_back()
+
+    async def __aenter__(self) -> Self:
+        await self.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.release()
+
+    @property
+    def _poll_secs(self) -> float:
+        longest = min(self._ttl_secs / 10, _LONGEST_POLL_SECS)
+        return longest * (0.5 + 0.5 * self._jitter())
+
+    async def _take(self) -> Document | None:
+        if not self._supported:
+            raise UnsupportedDeploymentError("mongomock has no leases; use a real MongoDB for this.")
+        try:
+            return await self._leases.find_one_and_update(
+                {"_id": self.name},
+                acquisition(self.holder, self._ttl_secs),
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:
+            return None  # Somebody else wrote the first document of this name just now.
+
+    async def _current_holder(self) -> str:
+        found = await self._leases.find_one({"_id": self.name}, {"holder": 1})
+        return str(found["holder"]) if found and found["holder"] else "somebody"
+
+    async def _renew_until_lost(self, token: int) -> None:
+        mine = {"_id": self.name, "holder": self.holder, "token": token}
+        try:
+            renewed = True
+            while renewed:
+                await asyncio.sleep(self._ttl_secs / _RENEWALS_A_TTL)
+                renewed = await self._renew(mine)
+        finally:
+            self.lost.set()
+
+    async def _renew(self, mine: Document) -> bool:
+        """Renew once; False if the lease is lost. A try that failed counts until the lease has lapsed."""
+        sent_at = self._monotonic()
+        try:
+            async with asyncio.timeout(max(self._renewed_at + self._ttl_secs - sent_at, _SHORTEST_TRY_SECS)):
+                renewed = await self._leases.update_one(
+                    mine, [{"$set": {"expires_at": _later(self._ttl_secs)}}]
+                )
+        except (PyMongoError, TimeoutError) as exc:
+            lapsed = self._monotonic() - self._renewed_at >= self._ttl_secs
+            if lapsed:
+                _logger.warning("lease %r was not renewed in time: %s", self.name, exc)
+            return not lapsed
+        if renewed.matched_count == 0:
+            _logger.warning("lease %r was taken over by another holder", self.name)
+            return False
+        self._renewed_at = sent_at
+        return True
+
+    async def _stop_renewing(self) -> None:
+        renewer, self._renewer = self._renewer, None
+        if renewer is not None:
+            renewer.cancel()
+            await asyncio.wait([renewer])
+
+    async def _give_back(self) -> None:
+        mine = {"_id": self.name, "holder": self.holder}
+        with contextlib.suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(_GIVE_BACK_SECS):
+                await self._leases.update_one(mine, [{"$set": {"holder": None, "expires_at": "$$NOW"}}])
+
+
+def acquisition(holder: str, ttl_secs: float) -> list[dict[str, Any]]:
+    """Return the update that gives a lease to *holder* if it is free, and else leaves it as it is."""
+    free = {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}
+    token = {"$add": [{"$ifNull": ["$token", Int64(0)]}, Int64(1)]}
+    return [
+        {
+            "$set": {
+                "holder": {"$cond": [free, {"$literal": holder}, "$holder"]},
+                "token": {"$cond": [free, token, "$token"]},
+                "expires_at": {"$cond": [free, _later(ttl_secs), "$expires_at"]},
+            }
+        }
+    ]
+
+
+def _later(secs: float) -> dict[str, Any]:
+    return {"$add": ["$$NOW", Int64(round(secs * 1_000))]}

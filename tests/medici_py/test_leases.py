@@ -1,0 +1,215 @@
+"""A lease has one holder at a time, and a holder that was paused can be told from the one after it."""
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from medici_py.errors import UnsupportedDeploymentError
+from medici_py.leases import LEASES, Lease, LeaseLostError, LeaseUnavailableError
+
+Bank = AsyncDatabase[dict[str, Any]]
+LeaseFactory = Callable[..., Lease]
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+async def lease_factory(mongo_database: Bank) -> AsyncIterator[LeaseFactory]:
+    made: list[Lease] = []
+
+    def make(name: str = "hedging", *, database: Any = mongo_database, **options: Any) -> Lease:
+        made.append(Lease(database, name, **{"ttl_secs": 30.0, **options}))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        await lease.release()
+
+
+async def lapse(database: Bank) -> None:
+    """Let every lease lapse, as if its holder had been paused for longer than it lasts."""
+    await database[LEASES].update_many({}, {"$set": {"expires_at": LONG_AGO}})
+
+
+async def hold_nothing(lease: Lease) -> None:
+    async with asyncio.timeout(30):
+        await lease.lost.wait()
+
+
+class TestHolding:
+    async def test_free_lease_is_taken_and_refused_to_others(self, lease_factory: LeaseFactory) -> None:
+        """One holder a name; another name is another lease."""
+        first, second, other = lease_factory(), lease_factory(), lease_factory("funding")
+        assert await first.try_acquire() == 1
+        assert await second.try_acquire() is None
+        assert await other.try_acquire() == 1
+        assert (first.held, second.held) == (True, False)
+
+    async def test_asking_again_while_held_changes_nothing(self, lease_factory: LeaseFactory) -> None:
+        """A holder keeps its token."""
+        lease = lease_factory()
+        assert [await lease.try_acquire(), await lease.acquire(), lease.token] == [1, 1, 1]
+
+    async def test_released_lease_is_free_at_once_and_its_token_grows(
+        self, lease_factory: LeaseFactory
+    ) -> None:
+        """The document stays, so that no token is ever given twice."""
+        for expected in (1, 2, 3):
+            lease = lease_factory()
+            assert await lease.acquire() == expected
+            await lease.release()
+            assert not lease.held
+
+    async def test_waiting_ends_when_the_holder_lets_go(self, lease_factory: LeaseFactory) -> None:
+        """A standby takes over without anybody telling it."""
+        active, standby = lease_factory(), lease_factory()
+        await active.acquire()
+        waiting = asyncio.create_task(standby.acquire())
+        await active.release()
+        assert await asyncio.wait_for(waiting, 30) == 2
+
+    async def test_waiting_ends_when_the_holder_stops_renewing(self, lease_factory: LeaseFactory) -> None:
+        """A crash costs the time to live, no more."""
+        crashed, standby = lease_factory(ttl_secs=1.0), lease_factory(ttl_secs=1.0)
+        await crashed.acquire()
+        assert crashed._renewer is not None
+        crashed._renewer.cancel()
+        assert await asyncio.wait_for(standby.acquire(), 30) == 2
+
+    async def test_renewed_lease_outlives_its_time_to_live(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """The server's clock passes the first expiry, and the lease is still its holder's."""
+        lease = lease_factory(ttl_secs=0.6)
+        await lease.acquire()
+        document = await mongo_database[LEASES].find_one({})
+        assert document is not None
+        first_expiry = document["expires_at"]
+        async with asyncio.timeout(30):
+            while (await mongo_database.command("hello"))["localTime"] <= first_expiry:
+                await asyncio.sleep(0.05)
+        assert await lease_factory().try_acquire() is None
+        assert lease.held
+
+    async def test_waiting_is_bounded_and_names_the_holder(self, lease_factory: LeaseFactory) -> None:
+        """Whoever cannot have it learns who has."""
+        await lease_factory(holder="engine-1").acquire()
+        with pytest.raises(
+            LeaseUnavailableError, match="'hedging' could not be had within 0 s: 'engine-1:"
+        ) as caught:
+            await lease_factory().acquire(timeout_secs=0)
+        assert caught.value.holder.startswith("engine-1:")
+
+    async def test_context_holds_the_lease(self, lease_factory: LeaseFactory) -> None:
+        """It is free again behind the block, also after an error."""
+        with contextlib.suppress(RuntimeError):
+            async with lease_factory() as lease:
+                assert lease.token == 1
+                raise RuntimeError
+        assert await lease_factory().try_acquire() == 2
+
+    async def test_many_at_once_are_given_distinct_tokens_in_turn(self, lease_factory: LeaseFactory) -> None:
+        """Never are two inside, whoever comes first."""
+        inside = 0
+
+        async def enter(lease: Lease) -> int:
+            nonlocal inside
+            async with lease:
+                inside += 1
+                assert inside == 1
+                await asyncio.sleep(0)
+                inside -= 1
+                return lease.token
+
+        async with asyncio.timeout(60):
+            tokens = await asyncio.gather(*(enter(lease_factory(ttl_secs=1.0)) for _ in range(8)))
+        assert sorted(tokens) == list(range(1, 9))
+
+    async def test_cancelled_waiter_leaves_nothing_behind(self, lease_factory: LeaseFactory) -> None:
+        """What it may just have taken is given back."""
+        waiting = asyncio.create_task(lease_factory().acquire())
+        await asyncio.sleep(0.005)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await asyncio.wait_for(lease_factory().acquire(), 10) >= 1
+
+
+class TestLosing:
+    async def test_paused_holder_loses_the_lease_to_the_next(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """Its next renewal finds another token and says so."""
+        paused, following = lease_factory(ttl_secs=0.6), lease_factory()
+        await paused.acquire()
+        async with asyncio.timeout(30):
+            while await following.try_acquire() is None:
+                await lapse(mongo_database)
+        await hold_nothing(paused)
+        with pytest.raises(LeaseLostError, match="its token 1 is not the newest") as caught:
+            _ = paused.token
+        assert (caught.value.name, caught.value.token) == ("hedging", 1)
+        assert following.token == 2
+
+    async def test_lost_lease_can_be_acquired_again(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """With a token greater than that of whoever had it meanwhile."""
+        paused, following = lease_factory(ttl_secs=0.6), lease_factory()
+        await paused.acquire()
+        async with asyncio.timeout(30):
+            while await following.try_acquire() is None:
+                await lapse(mongo_database)
+        await hold_nothing(paused)
+        await following.release()
+        assert await paused.acquire() == 3
+        assert paused.held
+
+    async def test_lapsed_lease_that_nobody_took_is_renewed(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """A pause costs nothing while there is nobody else: the token is still the newest."""
+        lease = lease_factory(ttl_secs=0.6)
+        await lease.acquire()
+        await lapse(mongo_database)
+        async with asyncio.timeout(30):
+            while (await mongo_database[LEASES].find_one({}) or {})["expires_at"].year == LONG_AGO.year:
+                await asyncio.sleep(0.02)
+        assert lease.token == 1
+
+    async def test_server_that_refuses_renewals_costs_the_lease(
+        self, faulty_bank: Bank, fail: Callable[..., Any], lease_factory: LeaseFactory
+    ) -> None:
+        """Failures are ridden out for as long as the lease lasts, and then it counts as lost."""
+        lease = lease_factory(database=faulty_bank, ttl_secs=0.6)
+        await lease.acquire()
+        await fail("update", collection=LEASES, times=None, errorCode=8000)
+        await hold_nothing(lease)
+        assert not lease.held
+
+    async def test_release_of_a_lost_lease_leaves_the_next_holder_alone(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """Only what is one's own is given back."""
+        paused, following = lease_factory(), lease_factory()
+        await paused.acquire()
+        await lapse(mongo_database)
+        await following.acquire()
+        await paused.release()
+        assert await lease_factory().try_acquire() is None
+
+
+async def test_database_in_memory_is_refused(mongomock_database: Any) -> None:
+    """It has no clock of its own."""
+    with pytest.raises(UnsupportedDeploymentError):
+        await Lease(mongomock_database, "hedging").try_acquire()
+
+
+def test_repr_says_whether_it_is_held(mongomock_database: Any) -> None:
+    """As a log line shows it."""
+    assert repr(Lease(mongomock_database, "hedging")) == "<Lease 'hedging' not held>"
