@@ -7,7 +7,6 @@ the same documents, and the server refuses the second copy.
 
 import datetime as dt
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias

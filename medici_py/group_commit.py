@@ -81,8 +81,8 @@ class GroupCommitter(Generic[U, R]):
     """Gathers units and commits them together, in the order they came.
 
     Up to `LANES` transactions are under way, so that the server works on one while the next is made ready;
-    units that may conflict with each other (they look at balances, or lock) are all in one of them. Its tasks live only while there is something to do. All of it
-    belongs to one event loop.
+    units that may conflict with each other (they look at balances, or lock) are all in one of them. Its tasks
+    live only while there is something to do. All of it belongs to one event loop.
 
     Args:
         commit: Commits units in one transaction. Its second argument bounds the tries that a write conflict

@@ -15,7 +15,6 @@ from medici_py.errors import InvalidQueryError, TransactionError
 from medici_py.instants import parse_instant
 from medici_py.query import parse_object_id
 
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
