@@ -9,6 +9,12 @@ from stablesats.okx.errors import OkxInvalidRequestError
 MEASURED_FOR: Final = timedelta(minutes=5)
 """How long a measured offset is relied on: clocks drift, and are stepped."""
 
+REMEASURE_WITHIN_SECS: Final = 2.0
+"""Whoever finds that the offset is to be measured again waits no longer than this; the known one serves."""
+
+MEASURE_AGAIN_AFTER_SECS: Final = 30.0
+"""After such a measurement has failed, nobody tries again for so long."""
+
 
 def clock_offset(server_at: datetime, *, sent_at: datetime, received_at: datetime) -> timedelta:
     """Return how far OKX's clock is ahead of ours, to within half the round trip.

@@ -164,7 +164,8 @@ class OkxClockSkewError(OkxRefusedError):
 class OkxUnreachableError(OkxError):
     """There was no answer, and nothing can have been executed.
 
-    Either the connection could not be made, so that nothing was sent, or the request was a read.
+    Either the request was a read, or it was not sent: the connection could not be made, or OKX's clock, to
+    sign it with, could not be measured.
     """
 
 

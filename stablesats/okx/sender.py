@@ -1,6 +1,7 @@
 """`RequestSender`: waits for OKX's limits, signs with OKX's clock, sends, and says what the answer means."""
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -13,22 +14,32 @@ import structlog
 
 from stablesats.okx import answers, calls
 from stablesats.okx.call import Call
-from stablesats.okx.clock import ServerClock, clock_offset
+from stablesats.okx.clock import (
+    MEASURE_AGAIN_AFTER_SECS,
+    REMEASURE_WITHIN_SECS,
+    ServerClock,
+    clock_offset,
+)
 from stablesats.okx.credentials import OkxCredentials
 from stablesats.okx.envelope import Row, rows_of
-from stablesats.okx.errors import OkxClockSkewError, OkxError, OkxRateLimitedError, OrderExpiredError
+from stablesats.okx.errors import (
+    OkxClockSkewError,
+    OkxError,
+    OkxProtocolError,
+    OkxRateLimitedError,
+    OkxUnreachableError,
+    OrderExpiredError,
+)
 from stablesats.okx.limits import RequestLimiter
 from stablesats.okx.retry import ReadRetry, retrying
 from stablesats.okx.signing import signed_headers
+from stablesats.okx.single_flight import SingleFlight
 from stablesats.okx.transport import Transport
 
 OKX_BASE_URL = "https://www.okx.com"
 
 # A clock this far off is worth a line in the log; OKX refuses at 30 s.
 NOTEWORTHY_SKEW_SECS = 1.0
-
-_REMEASURE_WITHIN_SECS = 2.0
-_MEASURE_AGAIN_AFTER_SECS = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +62,7 @@ class RequestSender:
         simulated: bool = False,
         request_timeout_secs: float = 10,
         now: Callable[[], datetime] = _utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
         read_retry: ReadRetry | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -62,6 +74,7 @@ class RequestSender:
             simulated: Whether the key belongs to OKX's demo trading (header ``x-simulated-trading``).
             request_timeout_secs: Bound on one HTTP exchange, and on the wait for the rate limit before it.
             now: Our clock, giving aware times.
+            monotonic: Seconds that only go forward, for the pauses between measurements of OKX's clock.
             read_retry: How often and how long reads are repeated.
             tls: Which certificates to trust; the machine's by default.
 
@@ -73,8 +86,9 @@ class RequestSender:
         self._request_timeout_secs = request_timeout_secs
         self._read_retry = read_retry or ReadRetry()
         self._clock = ServerClock(now)
-        self._measuring_clock = asyncio.Lock()
-        self._measure_again_at = 0.0
+        self._monotonic = monotonic
+        self._measurement = SingleFlight(self._measure_clock)
+        self._measure_again_at_secs = -math.inf
         self._limiter = RequestLimiter()
         self._transport = Transport(
             base_url=base_url, timeout_secs=request_timeout_secs, now=self._clock.local_now, tls=tls
@@ -104,7 +118,7 @@ class RequestSender:
             OkxError: `OkxUnreachableError`, `OkxUnavailableError` or `OkxRateLimitedError` after the last
                 attempt, `OkxProtocolError` and other refusals at once. The other reads raise the same.
         """
-        return await retrying(self._measure_clock, self._read_retry)
+        return await retrying(self._measurement.answer, self._read_retry)
 
     def exchange_now(self) -> datetime:
         """Return the time on OKX's clock without asking: our clock plus the offset measured last."""
@@ -124,7 +138,7 @@ class RequestSender:
         try:
             return await self._send(call)
         except OkxClockSkewError:
-            await self._measure_clock()
+            await self._measurement.answer()
             return await self._send(call)
 
     async def _write(self, call: Call) -> list[Row]:
@@ -138,7 +152,7 @@ class RequestSender:
 
     async def _send(self, call: Call) -> list[Row]:
         if call.endpoint.private:
-            await self._ensure_clock_is_measured()
+            await self._ensure_clock_is_measured(call)
         await self._wait_for_turn(call)
         self._refuse_if_expired(call)
         answer = await self._transport.exchange(call, partial(self._headers, call))
@@ -184,25 +198,28 @@ class RequestSender:
 
     # Clock
 
-    async def _ensure_clock_is_measured(self) -> None:
+    async def _ensure_clock_is_measured(self, call: Call) -> None:
         if not self._clock.needs_measuring:
             return
         if self._clock.is_measured:
-            if not self._measuring_clock.locked() and time.monotonic() >= self._measure_again_at:
-                async with self._measuring_clock:
-                    await self._measure_clock_if_possible()
+            is_time = self._monotonic() >= self._measure_again_at_secs
+            if is_time and not self._measurement.is_under_way:
+                await self._measure_clock_if_possible()
             return
-        async with self._measuring_clock:
-            if not self._clock.is_measured:
-                await self._measure_clock()
+        try:
+            await self._measurement.answer()
+        except (OkxProtocolError, OkxUnreachableError) as exc:
+            raise OkxUnreachableError(
+                f"{call.endpoint} was not sent: OKX's clock, to sign it with, could not be measured: {exc}"
+            ) from exc
 
     async def _measure_clock_if_possible(self) -> None:
         """Measure again; if that fails, the offset that is known stays in use, and nobody waits for long."""
         try:
-            async with asyncio.timeout(_REMEASURE_WITHIN_SECS):
-                await self._measure_clock()
+            async with asyncio.timeout(REMEASURE_WITHIN_SECS):
+                await self._measurement.answer()
         except (OkxError, TimeoutError) as exc:
-            self._measure_again_at = time.monotonic() + _MEASURE_AGAIN_AFTER_SECS
+            self._measure_again_at_secs = self._monotonic() + MEASURE_AGAIN_AFTER_SECS
             _log.warning(
                 "OKX's clock could not be measured",
                 action="okx-clock-not-measured",

@@ -6,21 +6,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-import structlog
-
 from stablesats.okx import answers, calls
 from stablesats.okx.answers import BatchOutcome
-from stablesats.okx.envelope import Row
 from stablesats.okx.errors import OrderNotFoundError, PositionNotFoundError
-from stablesats.okx.messages import Fill, Order, OrderAck, OrderSide, OrderState
+from stablesats.okx.messages import Fill, Order, OrderAck, OrderSide
 from stablesats.okx.new_order import NewOrder
+from stablesats.okx.order_alarms import alarm_unknown_states
 from stablesats.okx.page import NEWEST, Page
 from stablesats.okx.sender import RequestSender
 
 SETTLING_GRACE: Final = timedelta(seconds=10)
 """Right after accepting an order OKX may say for a moment that it does not exist."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Trading(RequestSender):
@@ -52,7 +48,7 @@ class Trading(RequestSender):
             OrderExpiredError: The expiry has passed, here or at OKX; not executed. OKX's clock has been
                 measured again by then.
             OkxRefusedError: Refused, with a leaf for what a caller may act on; not executed.
-            OkxUnreachableError: No connection; not sent.
+            OkxUnreachableError: No connection, or no telling OKX's time; not sent.
             OkxOutcomeUnknownError: Perhaps executed: settle it by `order`.
         """
         call = calls.market_order(
@@ -106,7 +102,7 @@ class Trading(RequestSender):
         call = calls.order_details(inst_id, client_order_id)
         rows = await self._read(call)
         order = answers.order_of(rows, call)
-        _alarm_unknown_states([order], rows)
+        alarm_unknown_states([order], rows)
         return order
 
     async def order_by_id(self, inst_id: str, order_id: str) -> Order:
@@ -118,7 +114,7 @@ class Trading(RequestSender):
         call = calls.order_by_id(inst_id, order_id)
         rows = await self._read(call)
         order = answers.order_by_id_of(rows, call, order_id)
-        _alarm_unknown_states([order], rows)
+        alarm_unknown_states([order], rows)
         return order
 
     async def settle_order(
@@ -182,7 +178,7 @@ class Trading(RequestSender):
         call = calls.pending_orders(inst_id, page)
         rows = await self._read(call)
         orders = answers.every_row(Order, rows, call)
-        _alarm_unknown_states(orders, rows)
+        alarm_unknown_states(orders, rows)
         return orders
 
     async def order_history(self, inst_id: str, page: Page = NEWEST, *, archive: bool = False) -> list[Order]:
@@ -191,7 +187,10 @@ class Trading(RequestSender):
         Orders that were cancelled unfilled are gone from it after two hours.
         """
         call = calls.order_history(inst_id, page, archive=archive)
-        return answers.every_row(Order, await self._read(call), call)
+        rows = await self._read(call)
+        orders = answers.every_row(Order, rows, call)
+        alarm_unknown_states(orders, rows)
+        return orders
 
     async def fills(
         self, inst_id: str, page: Page = NEWEST, *, order_id: str = "", archive: bool = False
@@ -206,14 +205,3 @@ class Trading(RequestSender):
         """
         call = calls.fills(inst_id, page, order_id=order_id, archive=archive)
         return answers.every_row(Fill, await self._read(call), call)
-
-
-def _alarm_unknown_states(orders: list[Order], rows: list[Row]) -> None:
-    for order, row in zip(orders, rows, strict=True):
-        if order.state is OrderState.UNKNOWN:
-            _log.warning(
-                "OKX reports an order state that we do not know; it counts as pending",
-                action="okx-order-state-unknown",
-                client_order_id=order.client_order_id,
-                states=[row.get("state")],
-            )

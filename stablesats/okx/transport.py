@@ -8,7 +8,9 @@ import math
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
@@ -17,6 +19,7 @@ from stablesats.errors import ConfigurationError
 from stablesats.okx.call import Call
 from stablesats.okx.envelope import Answer
 from stablesats.okx.errors import OkxClosedError, OkxError, OkxOutcomeUnknownError, OkxUnreachableError
+from stablesats.okx.tracebacks import forget_frames
 
 # The largest answer that we ask for is a few kilobytes.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -24,6 +27,13 @@ MAX_CONNECT_SECS = 5.0
 
 # Raised before a byte of the request has left.
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+@dataclass(slots=True)
+class _Departure:
+    """When, on our clock, the head of a request was written."""
+
+    at: datetime
 
 
 class Transport:
@@ -76,7 +86,7 @@ class Transport:
             OkxOutcomeUnknownError: No whole answer to a write that may have reached OKX.
             OkxClosedError: The client has been closed.
         """
-        sent_at = self._now()
+        departure = _Departure(self._now())
         try:
             async with self._open_session().request(
                 call.endpoint.method,
@@ -85,16 +95,23 @@ class Transport:
                 headers=make_headers(),
                 allow_redirects=False,
                 ssl=self._tls or True,
+                trace_request_ctx=departure,
             ) as response:
                 received = await _read_bounded(response)
-                return Answer(status=response.status, body=received, sent_at=sent_at, received_at=self._now())
+                return Answer(
+                    status=response.status, body=received, sent_at=departure.at, received_at=self._now()
+                )
         except _NOT_CONNECTED as exc:
-            _forget_frames(exc)
+            forget_frames(exc)
             reason = str(exc) or type(exc).__name__
             raise OkxUnreachableError(f"{call.endpoint} was not sent to {self.host}: {reason}") from exc
         except (aiohttp.ClientError, TimeoutError, OSError, _AnswerTooLongError) as exc:
-            _forget_frames(exc)
+            forget_frames(exc)
             raise self._no_answer(call, exc) from exc
+        except BaseException as exc:
+            # A cancellation above all: it passes through frames that hold the headers.
+            forget_frames(exc)
+            raise
 
     def _no_answer(self, call: Call, failure: Exception) -> OkxError:
         reason = str(failure) or type(failure).__name__
@@ -116,8 +133,21 @@ class Transport:
             timeout = aiohttp.ClientTimeout(
                 total=self._timeout_secs, connect=min(self._timeout_secs, MAX_CONNECT_SECS)
             )
-            self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(self._note_departure)
+            self._session = aiohttp.ClientSession(
+                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace]
+            )
         return self._session
+
+    async def _note_departure(
+        self,
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _params: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        # Making the connection takes time, and would shift the clock of OKX that is measured by this.
+        context.trace_request_ctx.at = self._now()
 
 
 class _AnswerTooLongError(Exception):
@@ -132,22 +162,6 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(received) > MAX_ANSWER_BYTES:
             raise _AnswerTooLongError
     return bytes(received)
-
-
-def _forget_frames(failure: BaseException) -> None:
-    """Drop the tracebacks of *failure* and its causes.
-
-    Their frames hold the request headers, with key and passphrase, as local variables, and some log formats
-    print local variables. The types and messages of the whole chain stay.
-    """
-    pending: list[BaseException | None] = [failure]
-    seen: set[int] = set()
-    while pending:
-        error = pending.pop()
-        if error is not None and id(error) not in seen:
-            seen.add(id(error))
-            error.__traceback__ = None
-            pending += (error.__cause__, error.__context__)
 
 
 def _origin(base_url: str) -> URL:

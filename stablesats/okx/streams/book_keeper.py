@@ -4,6 +4,9 @@ A book is right only while no update is missing. OKX numbers them: an update nam
 before it (``prevSeqId``). Older recordings carry a checksum of the best 25 levels instead; today it is sent
 as a constant 0, which says nothing. After any doubt the keeper gives up the book and waits for a snapshot.
 
+A snapshot that is older than an update before it is a doubt, too: that update is not in it and would be
+missing until OKX speaks again, for a minute on a quiet market.
+
 Source: OKX API v5, "Order book channel".
 """
 
@@ -47,6 +50,7 @@ class BookKeeper:
         self._bids: _Side = {}
         self._asks: _Side = {}
         self._last: _Change | None = None
+        self._newest_sequence: int | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -54,8 +58,9 @@ class BookKeeper:
         return self._last is None
 
     def forget(self) -> None:
-        """Give up the book and wait for a snapshot."""
+        """Give up the book and wait for a snapshot, which may be numbered anew."""
         self._last = None
+        self._newest_sequence = None
 
     def apply(self, action: str, row: Mapping[str, object]) -> OrderBook | BookGap | None:
         """Apply one push.
@@ -68,17 +73,18 @@ class BookKeeper:
             The book after it; a `BookGap`, after which the keeper waits; or None if it says nothing: an
             update that comes while a snapshot is awaited, or the same update once more.
         """
-        if action == "update" and self._last is None:
-            return None
         try:
             change = _read_change(row)
         except ValueError as exc:
             return self._give_up(f"malformed: {exc}")
         match action:
             case "snapshot":
+                if (overtaken := self._overtaken(change)) is not None:
+                    return self._give_up(overtaken)
                 self._bids, self._asks = {}, {}
             case "update":
-                if self._is_repeated(change):
+                self._note_sequence(change)
+                if self.is_waiting or self._is_repeated(change):
                     return None
                 if (broken := self._broken_link(change)) is not None:
                     return self._give_up(broken)
@@ -87,6 +93,19 @@ class BookKeeper:
         _merge(self._bids, change.bids)
         _merge(self._asks, change.asks)
         return self._checked(change)
+
+    def _note_sequence(self, update: _Change) -> None:
+        known = [number for number in (self._newest_sequence, update.sequence) if number is not None]
+        self._newest_sequence = max(known, default=None)
+
+    def _overtaken(self, snapshot: _Change) -> str | None:
+        """Return why *snapshot* is not the newest there is."""
+        newest = self._newest_sequence
+        if newest is None or (snapshot.sequence is not None and snapshot.sequence >= newest):
+            return None
+        return (
+            f"the snapshot is out of date: its number is {snapshot.sequence}, update {newest} came before it"
+        )
 
     def _is_repeated(self, change: _Change) -> bool:
         last = self._last

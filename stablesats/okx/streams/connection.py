@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, assert_never
 import aiohttp
 
 from stablesats.okx.streams.session import Action, Drop, GiveUp, Send, StreamSession
+from stablesats.okx.tracebacks import forget_frames
 
 # The longest message is a snapshot of 400 levels a side, some 40 kilobytes.
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -74,13 +75,22 @@ async def _carry_out(socket: aiohttp.ClientWebSocketResponse, actions: Sequence[
         match action:
             case Drop() | GiveUp():
                 return action
-            case Send(text):
-                try:
-                    async with asyncio.timeout(SEND_WITHIN_SECS):
-                        await socket.send_str(text)
-                except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-                    # Without its frames, in which the text of a login is a local variable.
-                    return Drop(f"a message could not be sent: {str(exc) or type(exc).__name__}")
+            case Send():
+                if (end := await _send(socket, action)) is not None:
+                    return end
             case _:
                 assert_never(action)
+    return None
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, message: Send) -> Drop | None:
+    try:
+        async with asyncio.timeout(SEND_WITHIN_SECS):
+            await socket.send_str(message.text)
+    except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+        # Without its frames, in which the text of a login is a local variable.
+        return Drop(f"a message could not be sent: {str(exc) or type(exc).__name__}")
+    except BaseException as exc:
+        forget_frames(exc)
+        raise
     return None

@@ -46,7 +46,8 @@ class Reconcile:
     """Changes may be missing from here on back: ask over REST what became of the open orders.
 
     Comes first of all (what happened before a subscription is never pushed), after each reconnection, and
-    whenever something was lost.
+    whenever something was lost. It also comes every `StreamTiming.reconcile_secs`, since OKX does not number
+    the changes: one that was lost on a sound connection shows only when it is asked for.
 
     Attributes:
         reason: What happened.

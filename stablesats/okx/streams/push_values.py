@@ -4,7 +4,6 @@ Each function returns None where the rows say nothing about what is asked for, a
 where they cannot be understood. Rows are read by the rules of the REST answers.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,7 +17,7 @@ from stablesats.okx.fields import Message, OptionalAmount, OptionalInstant, Opti
 from stablesats.okx.market_messages import FundingRate, MarkPrice
 from stablesats.okx.messages import Order, Position, Ticker, TradingBalance
 from stablesats.okx.streams.channel import Channel
-from stablesats.okx.streams.frames import Push
+from stablesats.okx.streams.frames import Push, Row
 from stablesats.okx.streams.order_feed import OrderFill, OrderUpdate
 
 M = TypeVar("M", bound=Message)
@@ -59,7 +58,7 @@ def funding_rate_in(push: Push, channel: Channel) -> FundingRate | None:
 def position_in(push: Push, channel: Channel) -> Position | None:
     """Return the net position; a snapshot without one is flat."""
     call = _pushed(channel)
-    rows = [row for row in push.rows if row.get("instId") == channel.inst_id]
+    rows = rows_in(push, channel)
     if not rows and not push.is_snapshot:
         return None
     return answers.net_position_of(rows, call)
@@ -76,9 +75,14 @@ def balance_in(push: Push, channel: Channel) -> TradingBalance | None:
 
 
 def order_updates_in(push: Push, channel: Channel) -> list[OrderUpdate]:
-    """Return each change, in OKX's order."""
+    """Return each change, in OKX's order: one for each of `rows_in`."""
     call = _pushed(channel)
-    return [_order_update(row, call) for row in push.rows if row.get("instId") == channel.inst_id]
+    return [_order_update(row, call) for row in rows_in(push, channel)]
+
+
+def rows_in(push: Push, channel: Channel) -> list[Row]:
+    """Return the rows about the instrument of *channel*."""
+    return [row for row in push.rows if row.get("instId") == channel.inst_id]
 
 
 def time_of(push: Push, channel: Channel) -> datetime | None:
@@ -89,11 +93,11 @@ def time_of(push: Push, channel: Channel) -> datetime | None:
 
 
 def _newest(model: type[M], push: Push, channel: Channel) -> M | None:
-    rows = [row for row in push.rows if row.get("instId") == channel.inst_id]
+    rows = rows_in(push, channel)
     return read_row(model, rows[-1], _pushed(channel)) if rows else None
 
 
-def _order_update(row: Mapping[str, object], call: Call) -> OrderUpdate:
+def _order_update(row: Row, call: Call) -> OrderUpdate:
     order = read_row(Order, row, call)
     fill = read_row(_PushedFill, row, call)
     if not fill.trade_id or not fill.size_contracts or fill.price_usd is None:
@@ -105,7 +109,7 @@ def _order_update(row: Mapping[str, object], call: Call) -> OrderUpdate:
     )
 
 
-def _speaks_of(row: Mapping[str, object], currency: str) -> bool:
+def _speaks_of(row: Row, currency: str) -> bool:
     details = row.get("details")
     return not isinstance(details, list) or any(
         isinstance(detail, dict) and detail.get("ccy") == currency for detail in details

@@ -4,6 +4,7 @@ It knows nothing of sockets. The shell calls `start`, then `take` for each text 
 `next_tick_secs` comes, and does what they answer.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, assert_never
@@ -114,6 +115,7 @@ class StreamSession:
         self._login_due_at_secs: float | None = None
         self._heard_at_secs = 0.0
         self._pinged_at_secs: float | None = None
+        self._remind_at_secs = math.inf
         self._requests = 0
         self.messages = 0
         self.unreadable = 0
@@ -123,7 +125,7 @@ class StreamSession:
     def next_tick_secs(self) -> float:
         """When `tick` must be called at the latest, on the monotonic clock."""
         times = [subscription.due_at_secs for subscription in self._subscriptions]
-        times += [self._login_due_at_secs, self._silence_ends_at_secs]
+        times += [self._login_due_at_secs, self._silence_ends_at_secs, self._remind_at_secs]
         return min(time for time in times if time is not None)
 
     @property
@@ -134,6 +136,7 @@ class StreamSession:
     def start(self, now_secs: float) -> list[Action]:
         """Begin: log in where that is needed, or subscribe."""
         self._heard_at_secs = now_secs
+        self._remind_at_secs = now_secs + self._timing.reconcile_secs
         if self._login_text is None:
             return self._subscribe_to_all(now_secs)
         self._login_due_at_secs = now_secs + self._timing.answer_within_secs
@@ -167,7 +170,7 @@ class StreamSession:
         return self._not_understood("a binary frame")
 
     def tick(self, now_secs: float) -> list[Action]:
-        """Do what is due: give up a silent connection, ask whether OKX is there, subscribe anew."""
+        """Do what is due: give up a silent connection, ask whether OKX is there, subscribe anew, remind."""
         if self._login_due_at_secs is not None and now_secs >= self._login_due_at_secs:
             return [Drop(f"no answer to the login within {self._timing.answer_within_secs:g} s")]
         if now_secs >= self._silence_ends_at_secs:
@@ -176,6 +179,8 @@ class StreamSession:
                 return [Drop(f"OKX is silent for {silent_secs:.0f} s, also after a ping")]
             self._pinged_at_secs = now_secs
             return [Send(frames.PING)]
+        if now_secs >= self._remind_at_secs:
+            self._remind(now_secs)
         actions: list[Action] = []
         for subscription in self._subscriptions:
             if subscription.due_at_secs is not None and now_secs >= subscription.due_at_secs:
@@ -258,6 +263,13 @@ class StreamSession:
         for subscription in self._subscriptions:
             subscription.sink.unreadable(f"OKX sent what it does not document: {why}")
         return []
+
+    def _remind(self, now_secs: float) -> None:
+        self._remind_at_secs = now_secs + self._timing.reconcile_secs
+        for subscription in self._subscriptions:
+            # One that is not live begins anew soon, which says the same.
+            if subscription.is_live:
+                subscription.sink.remind()
 
     def _overdue(self, subscription: _Subscription, now_secs: float) -> list[Action]:
         if subscription.is_paused:

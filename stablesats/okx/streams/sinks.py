@@ -5,6 +5,7 @@ from typing import Generic, Protocol, TypeVar, assert_never
 
 from stablesats.okx.errors import OkxError, OkxProtocolError
 from stablesats.okx.market_messages import OrderBook
+from stablesats.okx.order_alarms import alarm_unknown_states
 from stablesats.okx.streams import push_values
 from stablesats.okx.streams.book_keeper import BookGap, BookKeeper
 from stablesats.okx.streams.channel import Channel
@@ -39,6 +40,10 @@ class Sink(Protocol):
 
     def unreadable(self, why: str) -> None:
         """Take note that the connection brought something that might have been for this sink."""
+        ...
+
+    def remind(self) -> None:
+        """Take note that a while has passed, and do something about losses that nothing would show."""
         ...
 
     def interrupt(self, why: str) -> None:
@@ -97,6 +102,9 @@ class ValueSink(Generic[T]):
     def unreadable(self, why: str) -> None:
         """Nothing: the next push replaces the value anyway."""
 
+    def remind(self) -> None:
+        """Nothing: OKX repeats the value, and one that is not repeated goes stale."""
+
     def interrupt(self, why: str) -> None:
         """Let the value age, or forget it."""
         if not self._outlives_connection:
@@ -147,6 +155,9 @@ class BookSink:
     def unreadable(self, why: str) -> None:
         """Nothing: if it was an update, the next one shows the gap."""
 
+    def remind(self) -> None:
+        """Nothing: the numbers of the next update, or of a heartbeat, show a loss."""
+
     def interrupt(self, why: str) -> None:
         """Forget the book."""
         self._forget(why)
@@ -182,6 +193,7 @@ class OrdersSink:
         except OkxProtocolError as exc:
             self.feed.put(Reconcile(str(exc)))
             return None
+        alarm_unknown_states([update.order for update in updates], push_values.rows_in(push, self.channel))
         for update in updates:
             self.feed.put(update)
         return None
@@ -189,6 +201,10 @@ class OrdersSink:
     def unreadable(self, why: str) -> None:
         """Say so: it may have been a change."""
         self.feed.put(Reconcile(why))
+
+    def remind(self) -> None:
+        """Have the reader ask: OKX does not number changes of orders, so a lost one shows nowhere."""
+        self.feed.put(Reconcile("it is time: a change that was lost on the way would show nowhere"))
 
     def interrupt(self, why: str) -> None:
         """Nothing: the next subscription says so."""

@@ -15,6 +15,8 @@ class StreamTiming:
         pause_first_secs: The longest pause before the first reconnection, doubled with each failure.
         pause_max_secs: The longest pause ever.
         stable_after_secs: A connection, or a subscription, that held so long counts as no failure.
+        reconcile_secs: How often an `OrderFeed` says `Reconcile` although nothing seems to be missing;
+            ``math.inf`` for never.
     """
 
     connect_within_secs: float = 10.0
@@ -24,3 +26,4 @@ class StreamTiming:
     pause_first_secs: float = 1.0
     pause_max_secs: float = 30.0
     stable_after_secs: float = 60.0
+    reconcile_secs: float = 60.0

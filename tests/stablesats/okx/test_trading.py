@@ -124,13 +124,28 @@ async def test_a_malformed_order_in_a_list_is_an_error(exchange, client: OkxClie
         await client.pending_orders(SWAP)
 
 
-async def test_an_unknown_state_in_a_list_raises_an_alarm(exchange, client: OkxClient, order_row) -> None:
-    """The order counts as pending."""
-    exchange.rows(PENDING, order_row(state="frozen"), order_row(clOrdId="a2", state="live"))
+@pytest.mark.parametrize(
+    ("endpoint", "archive"),
+    [
+        (PENDING, None),
+        ("GET /api/v5/trade/orders-history", False),
+        ("GET /api/v5/trade/orders-history-archive", True),
+    ],
+)
+async def test_an_unknown_state_in_a_list_raises_an_alarm(
+    exchange, client: OkxClient, order_row, endpoint: str, archive: bool | None
+) -> None:
+    """The order counts as pending, wherever it is met."""
+    exchange.rows(endpoint, order_row(state="frozen"), order_row(clOrdId="a2", state="live"))
     with capture_logs() as logs:
-        orders = await client.pending_orders(SWAP)
+        if archive is None:
+            orders = await client.pending_orders(SWAP)
+        else:
+            orders = await client.order_history(SWAP, archive=archive)
     assert [order.state for order in orders] == [OrderState.UNKNOWN, OrderState.LIVE]
-    assert [(line["action"], line["client_order_id"]) for line in logs] == [("okx-order-state-unknown", "a1")]
+    assert [(line["action"], line["client_order_id"], line["states"]) for line in logs] == [
+        ("okx-order-state-unknown", "a1", ["frozen"])
+    ]
 
 
 async def test_fills(exchange, client: OkxClient) -> None:

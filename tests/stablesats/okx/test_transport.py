@@ -1,10 +1,13 @@
 """One HTTP exchange: what a silence means, and what must not leave with an error."""
 
+import asyncio
 import socket
 import traceback
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from structlog.tracebacks import ExceptionDictTransformer
@@ -61,6 +64,26 @@ async def test_answer_is_passed_on_whatever_its_status(exchange, transport: Tran
     answer = await transport.exchange(READ, dict)
     assert (answer.status, answer.body) == (502, b"<html>")
     assert answer.sent_at <= answer.received_at
+
+
+async def test_a_request_is_sent_when_it_leaves_not_when_its_connection_is_begun(
+    exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OKX's clock is measured by that time: half a slow handshake would be taken for a difference of clocks."""
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    times = [began]
+    connect = aiohttp.TCPConnector.connect
+
+    async def connect_slowly(*args: Any, **options: Any) -> Any:
+        times.append(times[-1] + timedelta(seconds=4))
+        return await connect(*args, **options)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect_slowly)
+    exchange.rows(POSITIONS)
+    transport = Transport(base_url=exchange.url, timeout_secs=20, now=lambda: times[-1])
+    answer = await transport.exchange(READ, dict)
+    await transport.close()
+    assert (answer.sent_at, answer.received_at) == (began + timedelta(seconds=4),) * 2
 
 
 async def test_target_body_and_headers_arrive_as_they_were_signed(exchange, transport: Transport) -> None:
@@ -202,6 +225,24 @@ def test_a_base_url_may_end_in_a_slash(slash: str) -> None:
     )
 
 
+def assert_shows_no_secret(error: BaseException, secrets: tuple[str, ...]) -> str:
+    """Return *error* as printed below the test that caught it, with the local variables of every frame."""
+    assert error.__traceback__ is not None
+    below_the_test = error.__traceback__.tb_next
+    printed = traceback.TracebackException(type(error), error, below_the_test, capture_locals=True)
+    structured = ExceptionDictTransformer(show_locals=True, locals_max_string=10_000)(
+        (type(error), error, below_the_test)
+    )
+    shown = "".join(printed.format())
+    for text in (shown, str(structured), repr(error)):
+        assert not any(secret in text for secret in secrets)
+    return shown
+
+
+def headers_of(*values: str) -> dict[str, str]:
+    return dict(zip(("a", "b", "c"), values, strict=True))
+
+
 @pytest.mark.parametrize("fault", ["drop", "hang", "refuse"])
 @pytest.mark.parametrize("call", [READ, WRITE], ids=["read", "write"])
 async def test_no_traceback_of_an_error_holds_a_header(
@@ -213,16 +254,41 @@ async def test_no_traceback_of_an_error_holds_a_header(
     url = f"http://127.0.0.1:{closed_port}" if fault == "refuse" else exchange.url
     transport = Transport(base_url=url, timeout_secs=0.5, now=now)
     with pytest.raises(OkxError) as raised:
-        await transport.exchange(call, lambda: dict(zip(("a", "b", "c"), secrets, strict=True)))
+        await transport.exchange(call, lambda: headers_of(*secrets))
     await transport.close()
-    error = raised.value
-    assert error.__traceback__ is not None
-    assert error.__cause__ is not None
-    below_this_test = error.__traceback__.tb_next
-    printed = traceback.TracebackException(type(error), error, below_this_test, capture_locals=True)
-    structured = ExceptionDictTransformer(show_locals=True, locals_max_string=10_000)(
-        (type(error), error, below_this_test)
-    )
-    assert "call = " in "".join(printed.format())
-    for text in (*printed.format(), str(structured), repr(error)):
-        assert not any(secret in text for secret in secrets)
+    assert raised.value.__cause__ is not None
+    assert "call = " in assert_shows_no_secret(raised.value, secrets)
+
+
+async def test_no_traceback_of_a_cancellation_holds_a_header(
+    exchange, transport: Transport, secrets: tuple[str, ...]
+) -> None:
+    """A request that is waiting for its answer is cancelled whenever a service stops."""
+    cancellations: list[BaseException] = []
+
+    async def ask() -> None:
+        try:
+            await transport.exchange(WRITE, lambda: headers_of(*secrets))
+        except asyncio.CancelledError as exc:
+            cancellations.append(exc)
+            raise
+
+    exchange.hang(PLACE)
+    asking = asyncio.create_task(ask())
+    async with asyncio.timeout(20):
+        while not exchange.received:
+            await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    (cancellation,) = cancellations
+    assert_shows_no_secret(cancellation, secrets)
+
+
+async def test_no_traceback_of_a_defect_holds_a_header(
+    transport: Transport, secrets: tuple[str, ...]
+) -> None:
+    """Whatever it is: here a header that cannot be sent, which the HTTP library refuses."""
+    with pytest.raises(ValueError, match="header") as raised:
+        await transport.exchange(READ, lambda: {**headers_of(*secrets), "d": "1\n2"})
+    assert_shows_no_secret(raised.value, secrets)

@@ -137,8 +137,39 @@ def test_a_doubt_gives_the_book_up_until_the_next_snapshot(
     assert isinstance(gap, BookGap)
     assert gap.reason.startswith(reason)
     assert keeper.is_waiting
-    assert keeper.apply("update", row(10, 11)) is None
+    assert keeper.apply("update", row(9, 10)) is None
     assert prices(keeper.apply("snapshot", SNAPSHOT)) == ([100, 99], [101, 102])
+
+
+@pytest.mark.parametrize(
+    ("updates", "snapshot", "is_kept"),
+    [
+        ([(9, 10)], 9, False),  # update 10 is not in it, and will not come again
+        ([(9, 10), (8, 9)], 9, False),
+        ([(9, 10)], None, False),
+        ([(9, 10)], 10, True),
+        ([(9, 10)], 11, True),
+        ([(None, None)], 9, True),  # nothing can be said
+        ([(10, 3)], 3, True),  # the numbers were reset
+    ],
+)
+def test_a_snapshot_that_an_update_has_overtaken_is_no_book(
+    updates: list[tuple[int | None, int | None]], snapshot: int | None, is_kept: bool
+) -> None:
+    """Below, at and above the number of the newest update; on a quiet market nothing else would show it."""
+    keeper = BookKeeper(SWAP)
+    for previous, sequence in updates:
+        assert keeper.apply("update", row(previous, sequence)) is None
+    book = keeper.apply("snapshot", row(-1, snapshot))
+    assert isinstance(book, OrderBook if is_kept else BookGap)
+    assert keeper.is_waiting is not is_kept
+
+
+def test_numbers_may_begin_anew_with_a_subscription(keeper: BookKeeper) -> None:
+    """What came before is forgotten with the book."""
+    keeper.apply("update", row(10, 11))
+    keeper.forget()
+    assert isinstance(keeper.apply("snapshot", row(-1, 1)), OrderBook)
 
 
 def test_before_the_first_snapshot_there_is_nothing_to_update() -> None:
@@ -201,3 +232,24 @@ def test_a_lost_update_is_always_noticed(lost: int, count: int, price: Decimal) 
     outcomes = [keeper.apply("update", update) for number, update in enumerate(updates) if number != lost]
     assert isinstance(outcomes[lost], BookGap)
     assert all(outcome is None for outcome in outcomes[lost + 1 :])
+
+
+@settings(deadline=None)
+@given(data=st.data(), count=st.integers(min_value=1, max_value=5))
+def test_no_order_of_messages_leaves_an_older_book(data: st.DataObject, count: int) -> None:
+    """Lost, doubled, in any order: the book is as the newest message has it, or it is given up."""
+    messages = [("snapshot", row(-1, 0, bids=[(10, 1)]))]
+    messages += [
+        ("update", row(number - 1, number, bids=[(10, number + 1)])) for number in range(1, count + 1)
+    ]
+    arrived = data.draw(st.lists(st.sampled_from(messages), min_size=1, max_size=8))
+    keeper, book = BookKeeper(SWAP), None
+    for action, change in arrived:
+        outcome = keeper.apply(action, change)
+        if isinstance(outcome, BookGap):
+            return
+        book = outcome or book
+    if book is not None:
+        assert not keeper.is_waiting
+        newest = max(change["seqId"] for _, change in arrived)
+        assert (book.sequence, book.bids[0].size_contracts) == (newest, newest + 1)

@@ -295,6 +295,42 @@ async def test_an_unreadable_frame_makes_the_reader_of_orders_reconcile(clock) -
     ]
 
 
+async def test_the_reader_of_orders_is_reminded_to_ask_for_what_may_be_lost(clock) -> None:
+    """Every minute, also while other messages come; OKX numbers no changes of orders."""
+    talk = Conversation(clock, orders=True)
+    talk.acknowledge(*talk.start())
+    events = talk.orders.feed.events()
+    assert (await anext(events)).reason.startswith("the subscription has just begun")
+    for _ in range(2):
+        for _ in range(6):
+            clock.advance(TIMING.reconcile_secs / 6)
+            talk.take("pong")
+        assert talk.session.next_tick_secs == clock.secs
+        assert talk.session.tick(clock.secs) == []
+        assert (await anext(events)).reason.startswith("it is time")
+    assert "waiting=0" in repr(talk.orders.feed)
+
+
+def test_before_its_subscription_stands_nobody_is_reminded(clock) -> None:
+    """The answer to it says the same."""
+    talk = Conversation(clock, orders=True)
+    talk.start()
+    clock.advance(TIMING.reconcile_secs)
+    talk.take("pong")
+    talk.session.tick(clock.secs)
+    assert "waiting=0" in repr(talk.orders.feed)
+
+
+def test_prices_are_reminded_of_nothing(talk: Conversation) -> None:
+    """Their channels repeat themselves or are numbered."""
+    talk.begin()
+    talk.clock.advance(TIMING.reconcile_secs)
+    talk.take("pong")
+    assert talk.session.tick(talk.clock.secs) == []
+    assert talk.ticker.slot.received == 1
+    assert talk.book.slot.latest().sequence == 1
+
+
 MESSAGES = st.sampled_from(
     [
         "pong",

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from stablesats.okx import OkxClosedError
+from stablesats.okx import OkxClosedError, OrderState
 from stablesats.okx.streams import Freshness, OkxStaleError, OrderFeed, OrderUpdate, Reconcile, Slot, channel
 from stablesats.okx.streams.frames import Push
 from stablesats.okx.streams.push_values import mark_price_in, position_in
@@ -93,6 +94,26 @@ async def test_an_order_that_cannot_be_understood_is_a_reason_to_reconcile(order
     assert kinds == [Reconcile, OrderUpdate, Reconcile]
     with pytest.raises(OkxClosedError):
         await anext(events)
+
+
+async def test_an_order_in_a_state_that_we_do_not_know_is_pending_with_an_alarm(order_row) -> None:
+    """The log quotes OKX's word; rows about another instrument do not shift it to another order."""
+    sink = OrdersSink(channel.orders(SWAP), OrderFeed())
+    with capture_logs() as logs:
+        sink.take(
+            push(
+                order_row(instId="ETH-USD-SWAP", state="asleep"),
+                order_row(),
+                order_row(clOrdId="a2", state="frozen"),
+            )
+        )
+    events = sink.feed.events()
+    states = [(await anext(events)).order.state for _ in range(2)]
+    assert states == [OrderState.FILLED, OrderState.UNKNOWN]
+    assert not OrderState.UNKNOWN.is_final
+    assert [
+        (line["action"], line["log_level"], line["client_order_id"], line["states"]) for line in logs
+    ] == [("okx-order-state-unknown", "warning", "a2", ["frozen"])]
 
 
 def test_the_end_is_told_to_the_readers_of_values(position: ValueSink, book: BookSink) -> None:
