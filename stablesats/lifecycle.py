@@ -10,8 +10,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, NoReturn, TypeVar
 
 from pymongo.errors import PyMongoError
 
@@ -30,6 +30,8 @@ _CANCEL_WITHIN_SECS: Final = 5.0
 class StoppedLateError(StablesatsError):
     """A service did not end in time after it was told to, and was cancelled."""
 
+
+T = TypeVar("T")
 
 Service = Callable[[asyncio.Event], Awaitable[int | None]]
 
@@ -126,3 +128,18 @@ async def wait_or_stop(stop: asyncio.Event, timeout_secs: float) -> bool:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), timeout_secs)
     return stop.is_set()
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """Await *work*, but cancel it when *stop* is set, and wait for it to take that in; None then."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        return None
+    finally:
+        stopping.cancel()
+        task.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)

@@ -10,7 +10,7 @@ from stablesats.demo.checks import Evidence, IntendedOrder
 from stablesats.demo.exchange import SimulatorAdmin
 from stablesats.hedging.hedge_adjustment import HedgeBounds
 from stablesats.hedging.orders import HEDGE_ORDERS
-from stablesats.ledger import STABLESATS_BOOK, Ledger
+from stablesats.ledger import STABLESATS_BOOK, Ledger, TemplateCode
 from stablesats.trades.accounting import USER_TRADES
 
 _JOURNALS = "medici_journals"
@@ -90,11 +90,17 @@ async def _imbalance(database: Any) -> dict[tuple[str, str], Decimal]:
 
 async def _journals_by_trade(database: Any) -> dict[str, int]:
     pipeline: list[dict[str, Any]] = [
-        {"$match": {"book": STABLESATS_BOOK, "meta.trade_id": {"$exists": True}}},
-        {"$group": {"_id": {"trade": "$meta.trade_id", "journal": "$_journal"}}},
-        {"$group": {"_id": "$_id.trade", "journals": {"$sum": 1}}},
+        {
+            "$match": {
+                "book": STABLESATS_BOOK,
+                # Not their reversals, which name the trade as well.
+                "template.code": {"$in": [TemplateCode.USER_BUYS_USD, TemplateCode.USER_SELLS_USD]},
+                "metadata.trade_id": {"$exists": True},
+            }
+        },
+        {"$group": {"_id": "$metadata.trade_id", "journals": {"$sum": 1}}},
     ]
-    cursor = await database[_LEGS].aggregate(pipeline)
+    cursor = await database[_JOURNALS].aggregate(pipeline)
     return {row["_id"]: row["journals"] async for row in cursor}
 
 

@@ -8,9 +8,9 @@ of triggers costs one look.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 from pymongo.errors import PyMongoError
@@ -23,15 +23,13 @@ from stablesats.hedging.reconcile import Outcome, Reconciler
 from stablesats.hedging.settings import EngineSettings
 from stablesats.ledger.balances import LedgerDamagedError
 from stablesats.ledger.facade import Ledger
-from stablesats.lifecycle import wait_or_stop
+from stablesats.lifecycle import unless_stopped, wait_or_stop
 from stablesats.okx import AccountConfig, Instrument, OkxAuthenticationError, OkxClient, OkxError
 from stablesats.okx.retry import is_worth_retrying
 
 __all__ = ["INSTRUMENT", "EngineSettings", "HedgingEngine", "pause_after"]
 
 _log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 INSTRUMENT: Final = "BTC-USD-SWAP"
 
@@ -123,7 +121,7 @@ class HedgingEngine:
     async def _look(self, reconciler: Reconciler, stop: asyncio.Event) -> Outcome | None:
         """One look; None if it failed or was cut off. Nothing that goes wrong in a look ends the engine."""
         try:
-            outcome = await _unless_stopped(reconciler.reconcile(), stop)
+            outcome = await unless_stopped(reconciler.reconcile(), stop)
         except _NEEDS_A_PERSON as error:
             _log.error("look failed", action="look-failed", error=str(error), kind=type(error).__name__)
         except (StablesatsError, MediciError, PyMongoError) as error:
@@ -172,7 +170,7 @@ class HedgingEngine:
         setbacks = 0
         while not stop.is_set():
             try:
-                return await _unless_stopped(self._checked_instrument(), stop)
+                return await unless_stopped(self._checked_instrument(), stop)
             except OkxError as error:
                 if not is_worth_retrying(error):
                     raise
@@ -187,21 +185,6 @@ class HedgingEngine:
         _require_account(config)
         _require_instrument(instrument)
         return instrument
-
-
-async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """Await *work*, but cancel it when *stop* is set, and wait for it to take that in; None then."""
-    task = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        return None
-    finally:
-        stopping.cancel()
-        task.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def pause_after(setbacks: int) -> float:

@@ -1,6 +1,8 @@
 """The dealer's books: which accounts exist, what a trade posts, what the balances mean."""
 
-from stablesats.ledger.balances import DealerBalances
+from stablesats.ledger.allocation import AllocationAdjustment, allocation_for
+from stablesats.ledger.allocation_reconciler import AllocationHealth, AllocationReconciler
+from stablesats.ledger.balances import DealerBalances, LedgerDamagedError, LiabilityAlarm, LiabilityBalances
 from stablesats.ledger.chart import (
     EXCHANGE_POSITION_BOOK,
     STABLESATS_BOOK,
@@ -9,15 +11,27 @@ from stablesats.ledger.chart import (
     Layer,
     NormalSide,
 )
+from stablesats.ledger.chart_registry import ChartChangedError
 from stablesats.ledger.facade import Ledger
+from stablesats.ledger.templates import AmountError, TemplateCode
 
 __all__ = [
     "EXCHANGE_POSITION_BOOK",
     "STABLESATS_BOOK",
     "Account",
+    "AllocationAdjustment",
+    "AllocationHealth",
+    "AllocationReconciler",
+    "AmountError",
+    "ChartChangedError",
     "Currency",
     "DealerBalances",
     "Layer",
     "Ledger",
+    "LedgerDamagedError",
+    "LiabilityAlarm",
+    "LiabilityBalances",
     "NormalSide",
+    "TemplateCode",
+    "allocation_for",
 ]

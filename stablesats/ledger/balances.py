@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from medici_py import Balance
@@ -94,3 +95,53 @@ class DealerBalances:
         if self.hedge_target_cents == 0:
             return None
         return Decimal(-self.signed_exposure_cents) / Decimal(self.hedge_target_cents)
+
+
+class LiabilityAlarm(StrEnum):
+    """What cannot be right about the liability; the figures stay what they are, signed."""
+
+    NEGATIVE_TOTAL = "negative-total"
+    NEGATIVE_OKEX_ALLOCATION = "negative-okex-allocation"
+    NEGATIVE_BITFINEX_ALLOCATION = "negative-bitfinex-allocation"
+    PARTS_DIFFER_FROM_TOTAL = "parts-differ-from-total"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiabilityBalances:
+    """What users are owed, and who hedges it. All signed; the parts add up to the total.
+
+    Attributes:
+        unallocated_cents: The part that no exchange has been told to hedge yet; below zero after a sale that
+            has not been allocated yet.
+        okex_allocation_cents: The part that OKX has to hedge.
+        bitfinex_allocation_cents: The part that a second exchange has to hedge.
+        total_cents: All dollars owed to users.
+    """
+
+    unallocated_cents: int
+    okex_allocation_cents: int
+    bitfinex_allocation_cents: int
+    total_cents: int
+
+    @classmethod
+    def of(cls, balance_of: BalanceLookup) -> "LiabilityBalances":
+        """Read every figure through *balance_of*, whatever stands behind it."""
+        return cls(
+            unallocated_cents=balance_of(Account.STABLESATS_LIABILITY, Currency.USD),
+            okex_allocation_cents=balance_of(Account.OKEX_ALLOCATION, Currency.USD),
+            bitfinex_allocation_cents=balance_of(Account.BITFINEX_ALLOCATION, Currency.USD),
+            # Debit-normal: a debit there is a dollar owed, and balances are credit minus debit.
+            total_cents=-balance_of(Account.STABLESATS_OMNIBUS, Currency.USD),
+        )
+
+    @property
+    def alarms(self) -> tuple[LiabilityAlarm, ...]:
+        """What an operator must look at; empty in healthy books. Never a reason to stop."""
+        parts = self.unallocated_cents + self.okex_allocation_cents + self.bitfinex_allocation_cents
+        raised = {
+            LiabilityAlarm.NEGATIVE_TOTAL: self.total_cents < 0,
+            LiabilityAlarm.NEGATIVE_OKEX_ALLOCATION: self.okex_allocation_cents < 0,
+            LiabilityAlarm.NEGATIVE_BITFINEX_ALLOCATION: self.bitfinex_allocation_cents < 0,
+            LiabilityAlarm.PARTS_DIFFER_FROM_TOTAL: parts != self.total_cents,
+        }
+        return tuple(alarm for alarm, holds in raised.items() if holds)

@@ -9,13 +9,33 @@ Amounts are whole minor units: satoshi for BTC, cents for USD.
 Source: stablesats-rs, ``ledger/src/constants.rs`` (codes, ids and normal sides).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 from uuid import UUID
 
+from medici_py import Layer
+
+__all__ = [
+    "BOOK_IDS",
+    "EXCHANGE_POSITION_BOOK",
+    "STABLESATS_BOOK",
+    "Account",
+    "AccountSpec",
+    "Currency",
+    "Layer",
+    "NormalSide",
+]
+
 STABLESATS_BOOK: Final = "Stablesats"
 EXCHANGE_POSITION_BOOK: Final = "Exchange Position"
+
+BOOK_IDS: Final[Mapping[str, UUID]] = {
+    STABLESATS_BOOK: UUID("00000000-0000-0000-0000-000000000001"),
+    EXCHANGE_POSITION_BOOK: UUID("00000000-0000-0000-0000-000000000002"),
+}
+"""The fixed id that stablesats-rs gave each book."""
 
 
 class Currency(StrEnum):
@@ -30,14 +50,6 @@ class Currency(StrEnum):
         return "satoshi" if self is Currency.BTC else "cent"
 
 
-class Layer(StrEnum):
-    """How final a leg is. Everything the dealer posts today is settled."""
-
-    SETTLED = "SETTLED"
-    PENDING = "PENDING"
-    ENCUMBERED = "ENCUMBERED"
-
-
 class NormalSide(StrEnum):
     """The side on which an account's balance is expected to stand."""
 
@@ -47,13 +59,23 @@ class NormalSide(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountSpec:
-    """What is fixed about one account."""
+    """What is fixed about one account.
+
+    Attributes:
+        id: The fixed id that stablesats-rs gave it.
+        book: Name of the book that it belongs to.
+        normal_side: The side on which its balance is expected to stand.
+        currencies: The currencies that a leg on it may have.
+        meaning: One sentence on what its balance says.
+        version: To be raised whenever anything but the meaning changes.
+    """
 
     id: UUID
     book: str
     normal_side: NormalSide
     currencies: tuple[Currency, ...]
     meaning: str
+    version: int = 1
 
 
 def _spec(
@@ -178,3 +200,8 @@ class Account(Enum):
     def meaning(self) -> str:
         """One sentence on what a balance of this account says."""
         return self.value.meaning
+
+    @property
+    def version(self) -> int:
+        """Which definition of the account this is, from 1."""
+        return self.value.version

@@ -4,32 +4,47 @@ Every write runs in one MongoDB transaction of its own, or joins the caller's se
 whole satoshi and whole cents.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from bson import ObjectId
 from pymongo import ReadPreference
 
-from medici_py import Book, Journal, init_models, mongo_transaction
-from stablesats.ledger.balances import DealerBalances, whole_minor
+from medici_py import (
+    Book,
+    Journal,
+    TemplateParams,
+    TransactionTemplate,
+    init_models,
+    mongo_transaction,
+    post,
+    register_templates,
+)
+from stablesats.ledger import templates
+from stablesats.ledger.balances import DealerBalances, LiabilityBalances, whole_minor
 from stablesats.ledger.chart import (
     EXCHANGE_POSITION_BOOK,
     STABLESATS_BOOK,
     Account,
     Currency,
     Layer,
-    NormalSide,
 )
+from stablesats.ledger.chart_registry import register_chart
 from stablesats.ledger.templates import (
-    Leg,
-    TemplateCode,
-    decrease_exchange_position,
-    increase_exchange_position,
-    user_buys_usd,
-    user_sells_usd,
+    AllocationChange,
+    PositionChange,
+    TradeAmounts,
+    require_allocation,
+    require_positive,
 )
 
+P = TypeVar("P", bound=TemplateParams)
+
 DIMENSIONS: Final[Mapping[str, str | None]] = {"currency": None, "layer": Layer.SETTLED.value}
+
+Reference = Mapping[str, object]
+"""What identifies an event elsewhere: ids of trades, payments, positions."""
 
 
 class Ledger:
@@ -51,8 +66,17 @@ class Ledger:
         return (self.stablesats, self.exchange_position)
 
     async def prepare(self) -> None:
-        """Create collections and indexes where they are missing. Safe in every process, at any time."""
+        """Create what is missing: collections, indexes, the registered templates and accounts.
+
+        Run it before anything else. Safe in every process, at any time.
+
+        Raises:
+            TemplateChangedError: If a template differs from the one registered under its version.
+            ChartChangedError: If a book or account differs from the one registered under its version.
+        """
         await init_models(self.database)
+        await register_templates(self.database, templates.TEMPLATES)
+        await register_chart(self.database)
 
     async def user_buys_usd(
         self,
@@ -60,7 +84,8 @@ class Ledger:
         sats: int,
         cents: int,
         at: datetime,
-        reference: Mapping[str, object] | None = None,
+        reference: Reference | None = None,
+        key: str | None = None,
         session: Any = None,
     ) -> Journal:
         """Book that a user paid *sats* for *cents*: the dealer owes *cents* more.
@@ -69,16 +94,24 @@ class Ledger:
             sats: Satoshi received, above zero.
             cents: Cents owed for them, above zero.
             at: When the trade took place (timezone-aware); the journal's effective date.
-            reference: What identifies the trade elsewhere; stored on every leg.
+            reference: What identifies the trade elsewhere; the journal's metadata.
+            key: The journal's external id, unique in the book: a second trade under it is not posted, and the
+                first journal comes back with ``replayed=True``.
             session: Joins this session's transaction; without it the journal has its own.
 
         Raises:
             AmountError: If an amount is not a whole number above zero. Nothing is written.
-            ReferenceKeyError: If *reference* has a key that the ledger uses itself. Nothing is written.
+            DuplicateEntryError: If *key* was used with another amount, date or reference. Nothing is written.
         """
-        legs = user_buys_usd(sats=sats, cents=cents)
+        require_positive(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats, TemplateCode.USER_BUYS_USD, legs, at=at, reference=reference, session=session
+            self.stablesats,
+            templates.USER_BUYS_USD,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference=reference,
+            key=key,
+            session=session,
         )
 
     async def user_sells_usd(
@@ -87,16 +120,189 @@ class Ledger:
         sats: int,
         cents: int,
         at: datetime,
-        reference: Mapping[str, object] | None = None,
+        reference: Reference | None = None,
+        key: str | None = None,
         session: Any = None,
     ) -> Journal:
         """Book that a user gave up *cents* for *sats*: the dealer owes *cents* less.
 
         Arguments and errors as in `user_buys_usd`.
         """
-        legs = user_sells_usd(sats=sats, cents=cents)
+        require_positive(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats, TemplateCode.USER_SELLS_USD, legs, at=at, reference=reference, session=session
+            self.stablesats,
+            templates.USER_SELLS_USD,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference=reference,
+            key=key,
+            session=session,
+        )
+
+    async def revert_user_buys_usd(
+        self,
+        *,
+        sats: int,
+        cents: int,
+        at: datetime,
+        reverted: ObjectId,
+        reference: Reference | None = None,
+        key: str | None = None,
+        session: Any = None,
+    ) -> Journal:
+        """Take back a journal of `user_buys_usd`: its legs with the sides swapped, and at most once.
+
+        Args:
+            sats: What the reverted journal booked.
+            cents: What the reverted journal booked.
+            at: When the reversal takes effect (timezone-aware).
+            reverted: The journal that is taken back; its id is the reversal's correlation id.
+            reference: As in `user_buys_usd`.
+            key: As in `user_buys_usd`; ``revert:`` and *reverted* if left out.
+            session: As in `user_buys_usd`.
+
+        Raises:
+            AmountError: As in `user_buys_usd`.
+            DuplicateEntryError: As in `user_buys_usd`.
+        """
+        require_positive(sats=sats, cents=cents)
+        return await self._post(
+            self.stablesats,
+            templates.REVERT_USER_BUYS_USD,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference=reference,
+            key=f"revert:{reverted}" if key is None else key,
+            reverted=reverted,
+            session=session,
+        )
+
+    async def revert_user_sells_usd(
+        self,
+        *,
+        sats: int,
+        cents: int,
+        at: datetime,
+        reverted: ObjectId,
+        reference: Reference | None = None,
+        key: str | None = None,
+        session: Any = None,
+    ) -> Journal:
+        """Take back a journal of `user_sells_usd`; arguments and errors as in `revert_user_buys_usd`."""
+        require_positive(sats=sats, cents=cents)
+        return await self._post(
+            self.stablesats,
+            templates.REVERT_USER_SELLS_USD,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference=reference,
+            key=f"revert:{reverted}" if key is None else key,
+            reverted=reverted,
+            session=session,
+        )
+
+    async def buy_usd_quote_accepted(
+        self, *, sats: int, cents: int, at: datetime, quote_id: str, session: Any = None
+    ) -> Journal:
+        """Book that a user accepted to pay *sats* for *cents*; once a quote, however often it is called.
+
+        Args:
+            sats: Satoshi that the dealer will receive, above zero.
+            cents: Cents that the dealer will owe, above zero.
+            at: When the quote was accepted (timezone-aware).
+            quote_id: The quote.
+            session: Joins this session's transaction; without it the journal has its own.
+
+        Raises:
+            AmountError: If an amount is not a whole number above zero. Nothing is written.
+            DuplicateEntryError: If the quote was accepted with other content. Nothing is written.
+        """
+        require_positive(sats=sats, cents=cents)
+        return await self._post(
+            self.stablesats,
+            templates.BUY_USD_QUOTE_ACCEPTED,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference={"quote_id": quote_id},
+            key=f"quote:{quote_id}",
+            session=session,
+        )
+
+    async def sell_usd_quote_accepted(
+        self, *, sats: int, cents: int, at: datetime, quote_id: str, session: Any = None
+    ) -> Journal:
+        """Book that a user accepted to be paid *sats* for *cents*; as `buy_usd_quote_accepted`."""
+        require_positive(sats=sats, cents=cents)
+        return await self._post(
+            self.stablesats,
+            templates.SELL_USD_QUOTE_ACCEPTED,
+            TradeAmounts(sats=sats, cents=cents),
+            at=at,
+            reference={"quote_id": quote_id},
+            key=f"quote:{quote_id}",
+            session=session,
+        )
+
+    async def increase_exchange_position(
+        self, *, cents: int, at: datetime, reference: Reference | None = None, session: Any = None
+    ) -> Journal:
+        """Book that the signed dollar value of the OKX position rose by *cents* (less short).
+
+        `mirror_okx_position` is what keeps the mirror right; this is its raw step.
+
+        Raises:
+            AmountError: If *cents* is not a whole number above zero. Nothing is written.
+        """
+        require_positive(cents=cents)
+        return await self._post(
+            self.exchange_position,
+            templates.INCREASE_EXCHANGE_POSITION,
+            PositionChange(cents=cents),
+            at=at,
+            reference=reference,
+            session=session,
+        )
+
+    async def decrease_exchange_position(
+        self, *, cents: int, at: datetime, reference: Reference | None = None, session: Any = None
+    ) -> Journal:
+        """Book that the signed dollar value of the OKX position fell by *cents* (more short).
+
+        As `increase_exchange_position`.
+        """
+        require_positive(cents=cents)
+        return await self._post(
+            self.exchange_position,
+            templates.DECREASE_EXCHANGE_POSITION,
+            PositionChange(cents=cents),
+            at=at,
+            reference=reference,
+            session=session,
+        )
+
+    async def adjust_exchange_allocation(
+        self, *, okex_cents: int, bitfinex_cents: int = 0, at: datetime, session: Any = None
+    ) -> Journal:
+        """Allocate signed amounts of the unallocated liability to the exchanges.
+
+        The amounts are taken as they are; `stablesats.ledger.allocation` decides them.
+
+        Args:
+            okex_cents: What OKX has to hedge more, below zero for less.
+            bitfinex_cents: The same for the second exchange.
+            at: When it takes effect (timezone-aware).
+            session: Joins this session's transaction; without it the journal has its own.
+
+        Raises:
+            AmountError: If both are zero, or one is no whole number. Nothing is written.
+        """
+        require_allocation(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents)
+        return await self._post(
+            self.stablesats,
+            templates.ADJUST_EXCHANGE_ALLOCATION,
+            AllocationChange(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents),
+            at=at,
+            session=session,
         )
 
     async def mirror_okx_position(
@@ -104,7 +310,7 @@ class Ledger:
         signed_exposure_cents: int,
         *,
         at: datetime,
-        reference: Mapping[str, object] | None = None,
+        reference: Reference | None = None,
         session: Any = None,
     ) -> Journal | None:
         """Make the mirror of the OKX position equal to what the exchange reports.
@@ -115,7 +321,7 @@ class Ledger:
         Args:
             signed_exposure_cents: Dollar value of the position, negative when short.
             at: When the exchange reported it (timezone-aware).
-            reference: Stored on every leg.
+            reference: What identifies the report elsewhere.
             session: Joins this session's transaction; without it the correction has its own.
 
         Returns:
@@ -127,16 +333,8 @@ class Ledger:
             change = signed_exposure_cents - mirrored
             if change == 0:
                 return None
-            if change > 0:
-                code, legs = TemplateCode.INCREASE_EXCHANGE_POSITION, increase_exchange_position(cents=change)
-            else:
-                code, legs = (
-                    TemplateCode.DECREASE_EXCHANGE_POSITION,
-                    decrease_exchange_position(cents=-change),
-                )
-            journal = await self._post(
-                self.exchange_position, code, legs, at=at, reference=reference, session=session
-            )
+            step = self.increase_exchange_position if change > 0 else self.decrease_exchange_position
+            journal = await step(cents=abs(change), at=at, reference=reference, session=session)
             await self.exchange_position.writelock_accounts([Account.OKEX_POSITION.code], session=session)
             return journal
 
@@ -148,19 +346,26 @@ class Ledger:
     async def balances(self) -> DealerBalances:
         """Read the figures that the hedge is decided on.
 
-        Each account is read on its own: while trades are being booked the figures may be a trade apart.
+        The dollars owed are of one moment; bitcoin and position are read on their own and may be a trade
+        apart from them.
         """
-        accounts = (
-            (Account.STABLESATS_OMNIBUS, Currency.USD),
-            (Account.STABLESATS_LIABILITY, Currency.USD),
-            (Account.OKEX_ALLOCATION, Currency.USD),
-            (Account.STABLESATS_BTC_WALLET, Currency.BTC),
-            (Account.OKEX_POSITION, Currency.USD),
-        )
-        known = {
-            (account, currency): await self._balance(account, currency) for account, currency in accounts
-        }
-        return DealerBalances.of(lambda account, currency: known[account, currency])
+        usd = await self._balances(_LIABILITIES, Currency.USD)
+        btc = await self._balances({Account.STABLESATS_BTC_WALLET}, Currency.BTC)
+        position = await self._balances({Account.OKEX_POSITION}, Currency.USD)
+        known = usd | btc | position
+        return DealerBalances.of(lambda account, _currency: known[account])
+
+    async def liability_balances(self, session: Any = None) -> LiabilityBalances:
+        """Read what users are owed and who hedges it, all of one moment.
+
+        Args:
+            session: Reads in this session's transaction: what it has posted itself counts.
+
+        Raises:
+            LedgerDamagedError: If a balance is not a whole number of cents.
+        """
+        known = await self._balances(_LIABILITIES, Currency.USD, session=session)
+        return LiabilityBalances.of(lambda account, _currency: known[account])
 
     async def hedge_target_cents(self) -> int:
         """Dollars that the OKX position has to match, now; one read, so never a trade apart.
@@ -171,9 +376,21 @@ class Ledger:
         return await self._balance((Account.OKEX_ALLOCATION, Account.STABLESATS_LIABILITY), Currency.USD)
 
     async def account_balances(self) -> list[tuple[Account, Currency, int]]:
-        """Settled credit minus debit of every account in each of its currencies, in minor units."""
+        """Settled credit minus debit of every account in each of its currencies, in minor units.
+
+        What one book holds in one currency is of one moment, and so adds up to zero.
+        """
+        known = {
+            (book, currency): await self._balances(
+                {account for account in Account if account.book == book and currency in account.currencies},
+                currency,
+            )
+            for book, currency in dict.fromkeys(
+                (account.book, currency) for account in Account for currency in account.currencies
+            )
+        }
         return [
-            (account, currency, await self._balance(account, currency))
+            (account, currency, known[account.book, currency][account])
             for account in Account
             for currency in account.currencies
         ]
@@ -182,28 +399,68 @@ class Ledger:
         self, account: Account | tuple[Account, ...], currency: Currency, session: Any = None
     ) -> int:
         accounts = account if isinstance(account, tuple) else (account,)
-        book = self.stablesats if accounts[0].book == STABLESATS_BOOK else self.exchange_position
-        answer = await book.balance(
+        answer = await self._book_of(accounts[0]).balance(
             [each.code for each in accounts],
-            {"currency": currency.value, "layer": Layer.SETTLED.value},
+            _settled(currency),
             session=session,
             # Never a secondary, whatever the connection string prefers: it would hedge what was owed before.
             read_preference=ReadPreference.PRIMARY,
         )
         return whole_minor(answer.balance, currency, *accounts)
 
+    async def _balances(
+        self, accounts: Collection[Account], currency: Currency, session: Any = None
+    ) -> dict[Account, int]:
+        """The balance of each of *accounts*, all of one book, in one read."""
+        found = await self._book_of(next(iter(accounts))).balances(
+            [account.code for account in accounts],
+            _settled(currency),
+            session=session,
+            read_preference=ReadPreference.PRIMARY,  # as in `_balance`
+        )
+        return {
+            account: whole_minor(found[account.code].balance, currency, account)
+            if account.code in found
+            else 0
+            for account in accounts
+        }
+
+    def _book_of(self, account: Account) -> Book:
+        return self.stablesats if account.book == STABLESATS_BOOK else self.exchange_position
+
     async def _post(
         self,
         book: Book,
-        code: TemplateCode,
-        legs: tuple[Leg, ...],
+        template: TransactionTemplate[P],
+        params: P,
         *,
         at: datetime,
-        reference: Mapping[str, object] | None,
+        reference: Reference | None = None,
+        key: str | None = None,
+        reverted: ObjectId | None = None,
         session: Any,
     ) -> Journal:
-        entry = book.entry(code.value, date=at)
-        for leg in legs:
-            add = entry.debit if leg.side is NormalSide.DEBIT else entry.credit
-            add(leg.account.code, leg.amount_minor, leg.meta(code, reference or {}))
-        return await entry.commit(session=session)
+        return await post(
+            book,
+            template,
+            params,
+            external_id=key,
+            correlation_id=None if reverted is None else str(reverted),
+            effective=at,
+            metadata=reference,
+            session=session,
+        )
+
+
+_LIABILITIES: Final = frozenset(
+    {
+        Account.STABLESATS_LIABILITY,
+        Account.OKEX_ALLOCATION,
+        Account.BITFINEX_ALLOCATION,
+        Account.STABLESATS_OMNIBUS,
+    }
+)
+
+
+def _settled(currency: Currency) -> dict[str, str]:
+    return {"currency": currency.value, "layer": Layer.SETTLED.value}

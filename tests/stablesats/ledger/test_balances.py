@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from medici_py import Balance
-from stablesats.ledger import Account, Currency, DealerBalances
+from stablesats.ledger import Account, Currency, DealerBalances, LiabilityAlarm, LiabilityBalances
 from stablesats.ledger.balances import LedgerDamagedError, live_lookup
 
 
@@ -103,3 +103,47 @@ def test_live_balance_with_a_fraction_is_refused() -> None:
         LedgerDamagedError, match=r"OKEX_POSITION holds -0\.5 cent, which is not a whole number"
     ):
         live_lookup(live(SETTLED_USD, "-0.5"))(Account.OKEX_POSITION, Currency.USD)
+
+
+def liability(**known: int) -> LiabilityBalances:
+    """Balances (credit minus debit) of accounts by code; all others are zero."""
+    return LiabilityBalances.of(lambda account, _currency: known.get(account.code, 0))
+
+
+def test_parts_of_the_liability_have_the_signs_of_what_they_mean() -> None:
+    """Dollars owed are positive, whoever hedges them."""
+    found = liability(
+        STABLESATS_OMNIBUS=-700, STABLESATS_LIABILITY=-100, OKEX_ALLOCATION=500, BITFINEX_ALLOCATION=300
+    )
+    assert found == LiabilityBalances(
+        unallocated_cents=-100,
+        okex_allocation_cents=500,
+        bitfinex_allocation_cents=300,
+        total_cents=700,
+    )
+    assert found.alarms == ()
+
+
+@pytest.mark.parametrize(
+    ("unallocated", "okex", "bitfinex", "total", "alarms"),
+    [
+        (0, 0, 0, 0, []),
+        (-500, 500, 0, 0, []),  # everything was sold, not allocated yet
+        (0, -1, 1, 0, [LiabilityAlarm.NEGATIVE_OKEX_ALLOCATION]),
+        (0, 1, -1, 0, [LiabilityAlarm.NEGATIVE_BITFINEX_ALLOCATION]),
+        (-1, 0, 0, -1, [LiabilityAlarm.NEGATIVE_TOTAL]),
+        (0, -1, 0, -1, [LiabilityAlarm.NEGATIVE_TOTAL, LiabilityAlarm.NEGATIVE_OKEX_ALLOCATION]),
+        (1, 0, 0, 0, [LiabilityAlarm.PARTS_DIFFER_FROM_TOTAL]),  # somebody else wrote to the books
+    ],
+)
+def test_alarms_name_what_cannot_be_right(
+    unallocated: int, okex: int, bitfinex: int, total: int, alarms: list[LiabilityAlarm]
+) -> None:
+    """A figure is never cut off at zero, and never an error."""
+    found = liability(
+        STABLESATS_OMNIBUS=-total,
+        STABLESATS_LIABILITY=unallocated,
+        OKEX_ALLOCATION=okex,
+        BITFINEX_ALLOCATION=bitfinex,
+    )
+    assert list(found.alarms) == alarms

@@ -9,12 +9,10 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py import Book, MediciError, mongo_transaction
+from medici_py import Book, DuplicateEntryError, MediciError, TemplateRef, mongo_transaction
 from medici_py.embedded import EmbeddedMongo
-from stablesats.ledger import Account, Currency, Ledger
-from stablesats.ledger.balances import LedgerDamagedError
+from stablesats.ledger import Account, AmountError, Currency, Ledger, LedgerDamagedError, LiabilityBalances
 from stablesats.ledger.facade import DIMENSIONS
-from stablesats.ledger.templates import AmountError, ReferenceKeyError
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
@@ -43,9 +41,14 @@ class TestTrades:
         assert {amount for _, _, amount in await ledger.account_balances()} == {0}
 
     async def test_journal_carries_template_date_and_reference(self, ledger: Ledger) -> None:
-        """Four legs, dated when the trade took place."""
-        journal = await ledger.user_buys_usd(sats=1_000_000, cents=500, at=NOON, reference={"trade_id": "t1"})
+        """Four legs, dated when the trade took place; what identifies the trade is the journal's metadata."""
+        journal = await ledger.user_buys_usd(
+            sats=1_000_000, cents=500, at=NOON, reference={"trade_id": "t1"}, key="trade:t1"
+        )
         assert (journal.memo, journal.book, journal.datetime) == ("USER_BUYS_USD", "Stablesats", NOON)
+        assert journal.template == TemplateRef("USER_BUYS_USD", 1)
+        assert (journal.metadata, journal.external_id) == ({"trade_id": "t1"}, "trade:t1")
+        assert journal.correlation_id == str(journal.id)
         rows = [row async for row in ledger.database["medici_transactions"].find({})]
         assert sorted((row["accounts"], row["credit"], row["debit"]) for row in rows) == [
             ("EXTERNAL_OMNIBUS", 0, 1_000_000),
@@ -53,8 +56,13 @@ class TestTrades:
             ("STABLESATS_LIABILITY", 500, 0),
             ("STABLESATS_OMNIBUS", 0, 500),
         ]
-        assert {row["meta"]["trade_id"] for row in rows} == {"t1"}
         assert {row["meta"]["layer"] for row in rows} == {"SETTLED"}
+        assert {row["meta"]["entry_type"] for row in rows} == {
+            "USER_BUYS_USD_BTC_CR",
+            "USER_BUYS_USD_BTC_DR",
+            "USER_BUYS_USD_USD_CR",
+            "USER_BUYS_USD_USD_DR",
+        }
 
     @pytest.mark.parametrize("amounts", [{"sats": 0, "cents": 1}, {"sats": 1, "cents": -1}])
     async def test_bad_amount_writes_nothing(self, ledger: Ledger, amounts: dict[str, int]) -> None:
@@ -63,11 +71,16 @@ class TestTrades:
             await ledger.user_buys_usd(sats=amounts["sats"], cents=amounts["cents"], at=NOON)
         assert await legs(ledger) == 0
 
-    async def test_reference_that_would_move_a_leg_writes_nothing(self, ledger: Ledger) -> None:
-        """The currency of a leg is the template's business."""
-        with pytest.raises(ReferenceKeyError):
-            await ledger.user_buys_usd(sats=1, cents=1, at=NOON, reference={"currency": "USD"})
-        assert await legs(ledger) == 0
+    async def test_trade_under_a_key_is_posted_once(self, ledger: Ledger) -> None:
+        """A repeat returns the first journal, another trade under the same key is refused."""
+        first = await ledger.user_buys_usd(sats=10, cents=500, at=NOON, key="trade:t1")
+        again = await ledger.user_buys_usd(sats=10, cents=500, at=NOON, key="trade:t1")
+        assert (again.id, again.replayed) == (first.id, True)
+        with pytest.raises(DuplicateEntryError, match="trade:t1"):
+            await ledger.user_buys_usd(sats=10, cents=501, at=NOON, key="trade:t1")
+        with pytest.raises(DuplicateEntryError, match="USER_BUYS_USD"):
+            await ledger.user_sells_usd(sats=10, cents=500, at=NOON, key="trade:t1")
+        assert await ledger.hedge_target_cents() == 500
 
     async def test_many_trades_at_once_add_up(self, ledger: Ledger) -> None:
         """Concurrent bookings lose nothing."""
@@ -81,6 +94,102 @@ class TestTrades:
         assert found.hedge_target_cents == sum(cents for _, cents in amounts)
 
 
+class TestReverts:
+    @pytest.mark.parametrize("kind", ["buys", "sells"])
+    async def test_revert_brings_every_balance_back(self, ledger: Ledger, kind: str) -> None:
+        """With positive legs of its own template, correlated with what it takes back."""
+        book, revert = getattr(ledger, f"user_{kind}_usd"), getattr(ledger, f"revert_user_{kind}_usd")
+        trade = await book(sats=1_000_000, cents=500, at=NOON)
+        revert = await revert(
+            sats=1_000_000, cents=500, at=NOON, reverted=trade.id, reference={"trade_id": "t1"}
+        )
+        assert {amount for _, _, amount in await ledger.account_balances()} == {0}
+        assert revert.template == TemplateRef(f"REVERT_USER_{kind.upper()}_USD", 1)
+        assert (revert.correlation_id, revert.metadata) == (str(trade.id), {"trade_id": "t1"})
+        assert await ledger.database["medici_transactions"].count_documents({"voided": True}) == 0
+
+    async def test_journal_is_reverted_at_most_once(self, ledger: Ledger) -> None:
+        """However often it is asked for, and by however many at once."""
+        trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        reverts = await asyncio.gather(
+            *(ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id) for _ in range(5))
+        )
+        assert len({revert.id for revert in reverts}) == 1
+        assert sorted(revert.replayed for revert in reverts) == [False, True, True, True, True]
+        assert await ledger.hedge_target_cents() == 0
+
+    async def test_revert_of_another_amount_than_before_is_refused(self, ledger: Ledger) -> None:
+        """Two reverts of one journal that disagree: the first stands."""
+        trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
+        with pytest.raises(DuplicateEntryError, match=f"revert:{trade.id}"):
+            await ledger.revert_user_buys_usd(sats=10, cents=499, at=NOON, reverted=trade.id)
+        assert await ledger.hedge_target_cents() == 0
+
+    async def test_revert_can_have_an_external_id_of_the_callers(self, ledger: Ledger) -> None:
+        """Instead of the one made of the journal."""
+        trade = await ledger.user_sells_usd(sats=10, cents=500, at=NOON)
+        revert = await ledger.revert_user_sells_usd(
+            sats=10, cents=500, at=NOON, reverted=trade.id, key="correction:1"
+        )
+        assert revert.external_id == "correction:1"
+
+
+class TestQuotes:
+    async def test_accepted_quotes_stand_in_accounts_of_their_own(self, ledger: Ledger) -> None:
+        """Dollars owed for quotes are positive, bitcoin to come a debit; users are owed nothing yet."""
+        bought = await ledger.buy_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q1")
+        assert await balance(ledger, Account.QUOTES_LIABILITIES, Currency.USD) == 500
+        assert await balance(ledger, Account.QUOTES_ASSETS, Currency.BTC) == -1_000
+        assert await balance(ledger, Account.QUOTES_OMNIBUS, Currency.USD) == -500
+        assert await balance(ledger, Account.QUOTES_OMNIBUS, Currency.BTC) == 1_000
+        assert (bought.external_id, bought.metadata) == ("quote:q1", {"quote_id": "q1"})
+        assert await ledger.hedge_target_cents() == 0
+        await ledger.sell_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q2")
+        assert {amount for _, _, amount in await ledger.account_balances()} == {0}
+
+    async def test_quote_is_accepted_once(self, ledger: Ledger) -> None:
+        """The same acceptance again changes nothing, another one of the same quote is refused."""
+        await ledger.buy_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q1")
+        again = await ledger.buy_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q1")
+        assert again.replayed
+        with pytest.raises(DuplicateEntryError, match="quote:q1"):
+            await ledger.sell_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q1")
+        assert await balance(ledger, Account.QUOTES_LIABILITIES, Currency.USD) == 500
+
+
+class TestAllocation:
+    async def test_allocating_100_usd_to_okx(self, ledger: Ledger) -> None:
+        """LIABILITY is debited 10,000 cents, OKEX credited, BITFINEX untouched."""
+        journal = await ledger.adjust_exchange_allocation(okex_cents=10_000, at=NOON)
+        rows = [row async for row in ledger.database["medici_transactions"].find({"_journal": journal.id})]
+        assert sorted((row["accounts"], row["credit"], row["debit"]) for row in rows) == [
+            ("OKEX_ALLOCATION", 10_000, 0),
+            ("STABLESATS_LIABILITY", 0, 10_000),
+        ]
+        assert await ledger.liability_balances() == LiabilityBalances(
+            unallocated_cents=-10_000,
+            okex_allocation_cents=10_000,
+            bitfinex_allocation_cents=0,
+            total_cents=0,
+        )
+
+    async def test_allocation_moves_between_exchanges(self, ledger: Ledger) -> None:
+        """What one has to hedge less the other has to hedge more; in total it is the same."""
+        await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        await ledger.adjust_exchange_allocation(okex_cents=500, at=NOON)
+        await ledger.adjust_exchange_allocation(okex_cents=-200, bitfinex_cents=200, at=NOON)
+        assert await ledger.liability_balances() == LiabilityBalances(
+            unallocated_cents=0, okex_allocation_cents=300, bitfinex_allocation_cents=200, total_cents=500
+        )
+
+    async def test_allocation_of_nothing_writes_nothing(self, ledger: Ledger) -> None:
+        """It is refused before the database is asked."""
+        with pytest.raises(AmountError):
+            await ledger.adjust_exchange_allocation(okex_cents=0, at=NOON)
+        assert await legs(ledger) == 0
+
+
 class TestSessions:
     async def test_writes_join_the_callers_transaction(self, ledger: Ledger) -> None:
         """They are seen inside at once, and outside only after the commit."""
@@ -89,6 +198,7 @@ class TestSessions:
             await ledger.user_buys_usd(sats=10, cents=500, at=NOON, session=session)
             await ledger.user_sells_usd(sats=4, cents=200, at=NOON, session=session)
             await ledger.mirror_okx_position(-10_000, at=NOON, session=session)
+            assert (await ledger.liability_balances(session)).unallocated_cents == 300
             assert await legs(ledger) == 0
 
         await mongo_transaction(ledger.database.client, both)
@@ -153,6 +263,16 @@ class TestMirror:
         exposures = [-10_000 * n for n in range(1, 9)]
         await asyncio.gather(*(ledger.mirror_okx_position(each, at=NOON) for each in exposures))
         assert (await ledger.balances()).signed_exposure_cents in exposures
+
+    async def test_raw_steps_of_the_position(self, ledger: Ledger) -> None:
+        """Less short is a credit, more short a debit; the reference is the journal's metadata."""
+        fallen = await ledger.decrease_exchange_position(
+            cents=30_000, at=NOON, reference={"instrument_id": "BTC-USD-SWAP"}
+        )
+        assert (await ledger.balances()).signed_exposure_cents == -30_000
+        await ledger.increase_exchange_position(cents=10_000, at=NOON)
+        assert (await ledger.balances()).signed_exposure_cents == -20_000
+        assert fallen.metadata == {"instrument_id": "BTC-USD-SWAP"}
 
 
 class TestBalances:
