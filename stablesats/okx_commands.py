@@ -99,8 +99,7 @@ def orders(
         found = await okx.pending_orders(instrument, page)
         if not pending:
             found += await okx.order_history(instrument, page)
-        found.sort(key=lambda order: order.created_at, reverse=True)
-        return order_report(found[:limit])
+        return order_report(found, limit=limit)
 
     _answer(ask, config, okx_url, json_output=json_output)
 

@@ -1,7 +1,7 @@
 """What the ``stablesats okx`` commands print: rows of an account at OKX, for people or for machines; pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -82,8 +82,18 @@ def position_report(position: Position, instrument: Instrument) -> Report:
     )
 
 
-def order_report(orders: Sequence[Order]) -> Report:
-    """Return a row for each order."""
+def order_report(looks: Iterable[Order], *, limit: int | None = None) -> Report:
+    """Return a row for each of the newest *limit* orders (None for all), newest first.
+
+    Of several looks at one order the newest counts: one that becomes final between two reads is in the
+    pending ones of the first and in the history of the second.
+    """
+    orders: dict[str, Order] = {}
+    for look in looks:
+        known = orders.get(look.order_id)
+        if known is None or look.supersedes(known):
+            orders[look.order_id] = look
+    newest_first = sorted(orders.values(), key=lambda order: order.created_at, reverse=True)
     columns = (
         *("created_at", "client_order_id", "okx_order_id", "side", "type", "size_contracts"),
         *("filled_contracts", "limit_price_usd", "average_price_usd", "fee_btc", "state"),
@@ -102,7 +112,7 @@ def order_report(orders: Sequence[Order]) -> Report:
             "fee_btc": order.fee_btc,
             "state": order.state.value,
         }
-        for order in orders
+        for order in newest_first[:limit]
     )
     return Report(columns, rows)
 

@@ -263,69 +263,10 @@ def with_lever(account: Account, lever: Decimal, at: datetime) -> Account:
     return replace(account, lever=lever, updated_at=at)
 
 
-@exact
-def largest_order_contracts(
-    account: Account,
-    side: Side,
-    *,
-    price_usd: Decimal,
-    mark_usd: Decimal,
-    instrument: Instrument,
-    order_frozen_btc: Decimal = ZERO,
-) -> Decimal:
-    """Return the largest order on *side* that the margin allows: what closes, plus what then opens."""
-    closing = closing_contracts(account, side, abs(account.contracts))
-    after_close = _after_closing(account, side, closing, price_usd, instrument)
-    margin = margin_at(after_close, mark_usd, instrument, order_frozen_btc=order_frozen_btc)
-    return closing + market.largest_opening_contracts(
-        margin.available_btc, price_usd, account.lever, instrument
-    )
-
-
-@exact
-def opening_need_btc(
-    account: Account, side: Side, contracts: Decimal, price_usd: Decimal, instrument: Instrument
-) -> Decimal:
-    """Return the margin and fee that the opening part of an order needs; zero if it only reduces."""
-    opening = contracts - closing_contracts(account, side, contracts)
-    return market.opening_cost_btc(opening, price_usd, account.lever, instrument)
-
-
-@exact
-def can_afford(
-    account: Account,
-    side: Side,
-    contracts: Decimal,
-    *,
-    price_usd: Decimal,
-    mark_usd: Decimal,
-    instrument: Instrument,
-    order_frozen_btc: Decimal = ZERO,
-) -> bool:
-    """Tell whether the opening part of an order is covered; reducing always is, a flip closes first."""
-    need_btc = opening_need_btc(account, side, contracts, price_usd, instrument)
-    if not need_btc:
-        return True
-    closing = closing_contracts(account, side, contracts)
-    after_close = _after_closing(account, side, closing, price_usd, instrument)
-    margin = margin_at(after_close, mark_usd, instrument, order_frozen_btc=order_frozen_btc)
-    return need_btc <= margin.available_btc
-
-
-def _realized_btc(
-    account: Account, side: Side, contracts: Decimal, price_usd: Decimal, instrument: Instrument
-) -> Decimal:
-    closed, position = closing_contracts(account, side, contracts), account.position
-    if position is None or not closed:
-        return ZERO
-    return market.realized_pnl_btc(
-        position.contracts, closed, position.entry_price_usd, price_usd, instrument
-    )
-
-
-def _after_closing(
+def after_closing(
     account: Account, side: Side, closing: Decimal, price_usd: Decimal, instrument: Instrument
 ) -> Account:
+    """Return the account after a taker on *side* has closed *closing* contracts of its position."""
     if not closing:
         return account
     fill = price_fill(
@@ -340,6 +281,17 @@ def _after_closing(
         instrument=instrument,
     )
     return fold(account, fill)
+
+
+def _realized_btc(
+    account: Account, side: Side, contracts: Decimal, price_usd: Decimal, instrument: Instrument
+) -> Decimal:
+    closed, position = closing_contracts(account, side, contracts), account.position
+    if position is None or not closed:
+        return ZERO
+    return market.realized_pnl_btc(
+        position.contracts, closed, position.entry_price_usd, price_usd, instrument
+    )
 
 
 def _position_after(position: Position | None, fill: Fill) -> Position | None:

@@ -42,8 +42,8 @@ class SimulatorConfig:
         transfer_ms: How long a transfer is pending; 0 makes it a success before it is answered.
         block_ms: Time between blocks, each one confirmation; 0 confirms at once, None only by hand.
         verified_addresses: Addresses that withdrawals may go to; None for any.
-        strict_environment: Refuse requests marked as demo trading, as a production key does; otherwise
-            ``x-simulated-trading`` is ignored.
+        strict_environment: Refuse requests marked as demo trading, as a production key does: with 50101,
+            transfers and withdrawals with 50038. Otherwise ``x-simulated-trading`` is ignored.
         instrument: The contract's terms.
         seed: Decides the sizes in the synthetic order book and where order ids start.
 

@@ -21,6 +21,7 @@ from stablesats.okx_simulator.faults import (
     StreamFault,
 )
 from stablesats.okx_simulator.json_texts import JsonTextError, load_json
+from stablesats.okx_simulator.orders import field_text
 from stablesats.okx_simulator.publications import publication_of
 from stablesats.okx_simulator.refusals import RefusalError
 from stablesats.okx_simulator.rows import ACCOUNT_UID, micros
@@ -56,7 +57,8 @@ class Conversation:
         exchange: What its subscriptions look at.
         api_key: Who may log in.
         connection_id: Repeated in every event.
-        execute: Runs an order operation (``order``, ``batch-orders``, ``cancel-order``) with its arguments.
+        execute: Runs an order operation (``order``, ``batch-orders``, ``cancel-order``) with its arguments
+            and its ``expTime``, ``""`` for none.
         take_fault: Returns the fault that a push of a channel meets.
         rate_limits: Whether more than 480 requests an hour are refused.
     """
@@ -68,7 +70,7 @@ class Conversation:
         api_key: ApiKey,
         *,
         connection_id: str,
-        execute: Callable[[str, object], Answer],
+        execute: Callable[[str, object, str], Answer],
         take_fault: Callable[[str], StreamFault | None],
         rate_limits: bool = True,
     ) -> None:
@@ -129,12 +131,12 @@ class Conversation:
         operation = request.get("op")
         if not isinstance(operation, str) or not operation:
             raise RefusalError("60012", json.dumps(request)[:_MAX_ECHO])
-        arguments = request.get("args")
         if operation in _ORDER_OPS:
-            return [self._order_operation(operation, arguments, echo, now)]
+            return [self._order_operation(operation, request, echo, now)]
         if operation not in {"login", "subscribe", "unsubscribe"}:
             raise RefusalError("60019", operation)
         self._count_request(now_secs)
+        arguments = request.get("args")
         if not isinstance(arguments, list) or not arguments:
             raise RefusalError("60013")
         if operation == "login":
@@ -190,15 +192,17 @@ class Conversation:
             )
         return answers
 
-    def _order_operation(self, operation: str, arguments: object, echo: str, now: datetime) -> str:
+    def _order_operation(self, operation: str, request: Mapping[str, Any], echo: str, now: datetime) -> str:
         if self._kind is not StreamKind.PRIVATE:
             raise RefusalError("60028")
         if not self._is_logged_in:
             raise RefusalError("60011")
+        arguments = request.get("args")
         if not isinstance(arguments, list) or not arguments:
             raise RefusalError("60013")
+        wanted = arguments if operation == "batch-orders" else arguments[0]
         try:
-            answer = self._execute(operation, arguments if operation == "batch-orders" else arguments[0])
+            answer = self._execute(operation, wanted, field_text(request, "expTime"))
         except RefusalError as refusal:
             content: dict[str, Any] = {"code": refusal.code, "msg": refusal.message, "data": []}
         else:

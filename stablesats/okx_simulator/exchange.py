@@ -19,9 +19,10 @@ from stablesats.okx_simulator.custody import custody_of
 from stablesats.okx_simulator.errors import AdminRequestError
 from stablesats.okx_simulator.funding_account import FundingAccount, Pace
 from stablesats.okx_simulator.ids import Ids
-from stablesats.okx_simulator.market import Side, floor_to_lot, initial_margin_btc
+from stablesats.okx_simulator.market import Side, floor_to_lot
 from stablesats.okx_simulator.market_clock import MarketClock
 from stablesats.okx_simulator.order_log import is_forgotten
+from stablesats.okx_simulator.order_margin import largest_order_contracts
 from stablesats.okx_simulator.orders import CancelSource, Order, OrderTicket
 from stablesats.okx_simulator.prices import PriceFeed
 from stablesats.okx_simulator.refusals import RefusalError
@@ -139,7 +140,7 @@ class Exchange:
     @property
     def order_frozen_btc(self) -> Decimal:
         """Margin that pending orders hold back."""
-        return self.trading.order_frozen_btc
+        return self.margin.order_frozen_btc
 
     @property
     def margin(self) -> Margin:
@@ -194,7 +195,7 @@ class Exchange:
         )
         self.trading.check(ticket, self.feed.market())
         for order in reducing:
-            self._end(order, CancelSource.SYSTEM)
+            self._end(order, CancelSource.POSITION_CLOSED)
         return self.place(ticket)
 
     def cancel(self, *, order_id: str, client_order_id: str) -> Order:
@@ -253,29 +254,28 @@ class Exchange:
 
         Raises:
             RefusalError: 59102 or 59105 outside the instrument's range; 59109 if the equity would not
-                cover the initial margin of the position.
+                cover the initial margin of the position and what the pending orders hold back then.
         """
         self.advance()
         if lever > self.instrument.max_lever:
             raise RefusalError("59102")
         if lever < self.instrument.min_lever:
             raise RefusalError("59105", str(self.instrument.min_lever))
-        margin = self.margin
-        needed_btc = initial_margin_btc(self.account.contracts, self.price.mark_usd, lever, self.instrument)
-        if needed_btc > margin.equity_btc - margin.order_frozen_btc:
+        margin = self.trading.margin(self.price, lever=lever)
+        if margin.initial_btc + margin.order_frozen_btc > margin.equity_btc:
             raise RefusalError("59109")
         self.trading.account = accounts.with_lever(self.account, lever, self.clock.now())
 
     def largest_order_contracts(self, side: Side) -> Decimal:
         """Return the largest market order on *side* that the margin allows now."""
         price = self.price
-        return accounts.largest_order_contracts(
+        return largest_order_contracts(
             self.account,
             side,
             price_usd=price.taker_usd(side),
             mark_usd=price.mark_usd,
             instrument=self.instrument,
-            order_frozen_btc=self.order_frozen_btc,
+            others=self.trading.claims(price.mark_usd),
         )
 
     @property
@@ -314,6 +314,8 @@ class Exchange:
     def deposit(self, *, trading_btc: Decimal = ZERO, funding_btc: Decimal = ZERO) -> None:
         """Put BTC into the accounts from nowhere, or take it out if negative.
 
+        Collateral may be taken from under a position, which is then liquidated if its margin is too low.
+
         Raises:
             AdminRequestError: If an amount has more than 8 places or a balance would fall below zero.
         """
@@ -329,6 +331,8 @@ class Exchange:
         self.trading.move(trading_btc, self.clock.now())
         self.wallet.adjust(funding_btc)
         self.adjustments_btc += trading_btc + funding_btc
+        if trading_btc < 0:
+            self.timeline.check_margin()
 
     def _end(self, order: Order, source: CancelSource) -> Order:
         self.timeline.forget(order.order_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
 
+from stablesats.okx_simulator.amounts import ZERO
 from stablesats.okx_simulator.book import Level, reachable_contracts, walk
 from stablesats.okx_simulator.orders import CancelSource, OrderKind
 
@@ -30,6 +31,11 @@ class Match:
     taken: tuple[Level, ...]
     rest: Rest
     cancel_source: CancelSource = CancelSource.SYSTEM
+
+    @property
+    def contracts(self) -> Decimal:
+        """How many contracts trade at once."""
+        return sum((level.contracts for level in self.taken), ZERO)
 
 
 def match_on_arrival(ticket: OrderTicket, contracts: Decimal, book: Book, limits: PriceLimits) -> Match:

@@ -72,14 +72,19 @@ class OrderCategory(StrEnum):
 
 
 class CancelSource(StrEnum):
-    """Who ended an order early."""
+    """Who ended an order early, or what.
+
+    Source: OKX API v5, "Order channel", ``cancelSource``.
+    """
 
     NOBODY = ""
     SYSTEM = "0"
     USER = "1"
-    LIQUIDATION = "4"
+    NOTHING_TO_REDUCE = "2"
+    LIQUIDATION = "3"
     FILL_OR_KILL = "13"
     IMMEDIATE_OR_CANCEL = "14"
+    POSITION_CLOSED = "17"
     POST_ONLY = "31"
 
 
@@ -108,7 +113,6 @@ class Order:
     ticket: OrderTicket
     state: OrderState
     lever: Decimal
-    frozen_btc: Decimal
     created_at: datetime
     updated_at: datetime
     filled_contracts: Decimal = ZERO
@@ -145,8 +149,8 @@ def parse_ticket(raw: object, instrument: Instrument) -> OrderTicket:
         side=side,
         contracts=contracts,
         client_order_id=checked_client_id(field_text(fields, "clOrdId")),
-        tag=_matching(field_text(fields, "tag"), _TAG, "tag"),
-        reduce_only=_flag(fields.get("reduceOnly"), "reduceOnly"),
+        tag=checked_tag(field_text(fields, "tag")),
+        reduce_only=field_flag(fields, "reduceOnly"),
         kind=kind,
         price_usd=price_usd,
     )
@@ -177,9 +181,25 @@ def field_text(fields: Mapping[str, object], name: str) -> str:
             raise RefusalError("51000", name)
 
 
+def field_flag(fields: Mapping[str, object], name: str) -> bool:
+    """Return a field as a truth value, given as JSON or as a text; absent, empty or null is false."""
+    match fields.get(name):
+        case True | "true":
+            return True
+        case None | False | "false" | "":
+            return False
+        case _:
+            raise RefusalError("51000", name)
+
+
 def checked_client_id(text: str) -> str:
     """Return a client order id of 1-32 letters and digits, or ``""``; anything else is refused (51000)."""
     return _matching(text, _CLIENT_ID, "clOrdId")
+
+
+def checked_tag(text: str) -> str:
+    """Return an order tag of 1-16 letters and digits, or ``""``; anything else is refused (51000)."""
+    return _matching(text, _TAG, "tag")
 
 
 def check_cross_margin(text: str, name: str) -> None:
@@ -218,7 +238,6 @@ def with_fill(order: Order, fill: Fill) -> Order:
     return replace(
         order,
         state=OrderState.FILLED if done else OrderState.PARTIALLY_FILLED,
-        frozen_btc=ZERO if done else order.frozen_btc,
         filled_contracts=filled,
         average_price_usd=average,
         fee_btc=order.fee_btc + fill.fee_btc,
@@ -228,9 +247,31 @@ def with_fill(order: Order, fill: Fill) -> Order:
     )
 
 
+def liquidation_order(fill: Fill, lever: Decimal, instrument: Instrument) -> Order:
+    """Return the exchange's own order, filled, of which *fill* is the forced close of a position."""
+    ticket = OrderTicket(
+        inst_id=instrument.inst_id,
+        side=fill.side,
+        contracts=fill.contracts,
+        client_order_id="",
+        tag="",
+        reduce_only=True,
+    )
+    order = Order(
+        order_id=fill.order_id,
+        ticket=ticket,
+        state=OrderState.LIVE,
+        lever=lever,
+        created_at=fill.at,
+        updated_at=fill.at,
+        category=OrderCategory.FULL_LIQUIDATION,
+    )
+    return with_fill(order, fill)
+
+
 def canceled(order: Order, source: CancelSource, at: datetime) -> Order:
     """Return the order ended early; what it has filled stays filled."""
-    return replace(order, state=OrderState.CANCELED, cancel_source=source, frozen_btc=ZERO, updated_at=at)
+    return replace(order, state=OrderState.CANCELED, cancel_source=source, updated_at=at)
 
 
 def _side(text: str) -> Side:
@@ -284,13 +325,3 @@ def _matching(text: str, pattern: re.Pattern[str], name: str) -> str:
     if text and not pattern.fullmatch(text):
         raise RefusalError("51000", name)
     return text
-
-
-def _flag(value: object, name: str) -> bool:
-    match value:
-        case True | "true":
-            return True
-        case None | False | "false" | "":
-            return False
-        case _:
-            raise RefusalError("51000", name)

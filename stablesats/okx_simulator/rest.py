@@ -14,7 +14,7 @@ from aiohttp import web
 
 from stablesats.okx_simulator.account_endpoints import ACCOUNT_ENDPOINTS
 from stablesats.okx_simulator.asset_endpoints import ASSET_ENDPOINTS
-from stablesats.okx_simulator.endpoints import Answer, Call, Endpoint
+from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint
 from stablesats.okx_simulator.faults import (
     AnswerStatus,
     DelayAnswer,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.conditions import Conditions
     from stablesats.okx_simulator.config import SimulatorConfig
     from stablesats.okx_simulator.exchange import Exchange
+    from stablesats.okx_simulator.instrument import Instrument
     from stablesats.okx_simulator.rate_limits import RateLimiter
 
 _log: Final = structlog.get_logger(__name__)
@@ -130,15 +131,25 @@ class RestService:
             case unreachable:
                 assert_never(unreachable)
 
-    def execute(self, method: str, path: str, body: Any, *, at: datetime) -> Answer:
+    def execute(self, method: str, path: str, body: Any, *, at: datetime, expiry: str = "") -> Answer:
         """Run an endpoint for the account's owner without a signature, its rate limits counted.
 
+        Args:
+            method: Of the endpoint, as is *path*.
+            path: What to run.
+            body: Its parameters.
+            at: When the request was received.
+            expiry: Its ``expTime``, Unix milliseconds; ``""`` for none.
+
         Raises:
-            RefusalError: As the endpoint says.
+            RefusalError: 50001 during a maintenance, 51000 for an unreadable *expiry*; else as the endpoint
+                says.
         """
-        return self._run(
-            ENDPOINTS[method, path], self._config.api_key, {}, body, received_at=at, expires_at=None
-        )
+        if self._conditions.maintenance_since is not None:
+            raise RefusalError("50001")
+        endpoint = ENDPOINTS[method, path]
+        self._spend(endpoint, self._config.api_key, {}, body)
+        return self._run(endpoint, {}, body, received_at=at, expires_at=_parse_expiry(expiry))
 
     def refused(self, refusal: RefusalError) -> web.Response:
         """Answer a refusal that stands at the top level."""
@@ -198,31 +209,37 @@ class RestService:
             authenticate(signed, request.headers, self._api_key, now=received.at)
             self._check_environment(request)
             caller = self._config.api_key
-        body = _parse_body(received) if request.method == "POST" else None
+        body, unreadable = _parse_body(received) if request.method == "POST" else (None, None)
+        self._spend(endpoint, caller, request.query, body)
+        if unreadable is not None:
+            raise unreadable
         if isinstance(fault, Refuse):
             refusal = RefusalError(fault.code)
             if not endpoint.is_itemised:
                 raise refusal
             return refused_items(body, refusal, self._now())
         expires_at = _parse_expiry(request.headers.get("expTime", ""))
-        return self._run(
-            endpoint, caller, dict(request.query), body, received_at=received.at, expires_at=expires_at
+        return self._run(endpoint, dict(request.query), body, received_at=received.at, expires_at=expires_at)
+
+    def _spend(self, endpoint: Endpoint, caller: str, query: Mapping[str, str], body: Any) -> None:
+        """Count a request against the limits, whatever is wrong with it."""
+        self._limiter.spend(
+            caller,
+            [
+                (charge, _bucket(charge.limit.keyed_by, query, body, self._config.instrument))
+                for charge in endpoint.charges(body)
+            ],
         )
 
     def _run(
         self,
         endpoint: Endpoint,
-        caller: str,
         query: Mapping[str, str],
         body: Any,
         *,
         received_at: datetime,
         expires_at: datetime | None,
     ) -> Answer:
-        charges = [
-            (charge, _parameter(query, body, charge.limit.keyed_by)) for charge in endpoint.charges(body)
-        ]
-        self._limiter.spend(caller, charges)
         call = Call(
             exchange=self._exchange,
             config=self._config,
@@ -236,8 +253,11 @@ class RestService:
         return endpoint.handler(call)
 
     def _check_environment(self, request: web.Request) -> None:
-        if self._config.strict_environment and request.headers.get("x-simulated-trading") == "1":
-            raise RefusalError("50101")
+        """Refuse what is marked as demo trading, if that matters: money does not move in that mode at all."""
+        if not self._config.strict_environment or request.headers.get("x-simulated-trading") != "1":
+            return
+        moves_money = request.method == "POST" and request.path.startswith("/api/v5/asset/")
+        raise RefusalError("50038" if moves_money else "50101")
 
     def _count_refusals(self, answer: Answer) -> None:
         if answer.code != "0":
@@ -263,13 +283,14 @@ def _endpoint(request: web.Request) -> Endpoint:
     raise RefusalError("404", request.path)
 
 
-def _parse_body(received: Received) -> Any:
+def _parse_body(received: Received) -> tuple[Any, RefusalError | None]:
+    """Return the body, or None and why it cannot be read."""
     if received.request.content_type != "application/json":
-        raise RefusalError("50006")
+        return None, RefusalError("50006")
     try:
-        return load_json(received.body)
+        return load_json(received.body), None
     except JsonTextError:
-        raise RefusalError("50002") from None
+        return None, RefusalError("50002")
 
 
 def _parse_expiry(text: str) -> datetime | None:
@@ -280,10 +301,19 @@ def _parse_expiry(text: str) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=int(text))
 
 
-def _parameter(query: Mapping[str, str], body: Any, name: str) -> str:
+def _bucket(keyed_by: str, query: Mapping[str, str], body: Any, instrument: Instrument) -> str:
+    """Return which bucket of a limit a request is counted in.
+
+    The values that this exchange knows have one each; everything else shares one, so that names made up
+    buy no more requests.
+    """
     first = body[0] if isinstance(body, list) and body else body
-    value = query.get(name) or (first.get(name) if isinstance(first, dict) else None)
-    return value if isinstance(value, str) else ""
+    fields: Mapping[str, object] = first if isinstance(first, dict) else {}
+    value = query.get(keyed_by) or fields.get(keyed_by)
+    if keyed_by == "instId" and not value and fields.get("instIdCode") == str(instrument.inst_id_code):
+        return instrument.inst_id
+    known = {instrument.inst_id, instrument.settle_currency, *INSTRUMENT_TYPES}
+    return value if isinstance(value, str) and value in known else ""
 
 
 def _emptied(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -215,8 +215,9 @@ class OkxSimulator:
     async def _close_streams(self, _app: web.Application) -> None:
         await self.streams.close()
 
-    def _execute_operation(self, operation: str, arguments: object) -> Answer:
-        return self._rest.execute("POST", f"/api/v5/trade/{operation}", arguments, at=self._server_now())
+    def _execute_operation(self, operation: str, arguments: object, expiry: str) -> Answer:
+        path = f"/api/v5/trade/{operation}"
+        return self._rest.execute("POST", path, arguments, at=self._server_now(), expiry=expiry)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path

@@ -43,7 +43,7 @@ class StreamService:
         api_key: Who may log in.
         faults: What pushes meet.
         limiter: Limits connections.
-        execute: Runs an order operation with its arguments.
+        execute: Runs an order operation with its arguments and its ``expTime``.
         now: The server's wall clock, skew included.
         monotonic: Seconds of a clock that never goes back.
         rate_limits: Whether requests on a connection are limited.
@@ -57,7 +57,7 @@ class StreamService:
         *,
         faults: FaultScript,
         limiter: RateLimiter,
-        execute: Callable[[str, object], Answer],
+        execute: Callable[[str, object, str], Answer],
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         rate_limits: bool,

@@ -88,6 +88,11 @@ class Timeline:
         self.arriving_secs.pop(order_id, None)
         self._caps.pop(order_id, None)
 
+    def check_margin(self) -> None:
+        """Test the margin although no price has changed, as after collateral was taken out."""
+        self._trading.check_margin(self._feed.market(), self._clock.now())
+        self._forget_ended()
+
     def settle_funding(self, rate: Decimal) -> None:
         """Settle funding now at *rate*, out of turn."""
         self.advance()

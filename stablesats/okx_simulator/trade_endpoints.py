@@ -12,6 +12,8 @@ from stablesats.okx_simulator.orders import (
     check_cross_margin,
     check_net_side,
     checked_client_id,
+    checked_tag,
+    field_flag,
     field_text,
     instrument_named,
     parse_ticket,
@@ -77,8 +79,8 @@ def close_position(call: Call) -> Answer:
     check_net_side(field_text(call.fields, "posSide"))
     order = call.exchange.close_position(
         client_order_id=checked_client_id(field_text(call.fields, "clOrdId")),
-        tag=field_text(call.fields, "tag"),
-        cancel_pending=call.fields.get("autoCxl") in (True, "true"),
+        tag=checked_tag(field_text(call.fields, "tag")),
+        cancel_pending=field_flag(call.fields, "autoCxl"),
     )
     ticket = order.ticket
     row = {

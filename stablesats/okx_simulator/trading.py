@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 from stablesats.okx_simulator import accounts, market
 from stablesats.okx_simulator.amounts import ZERO, plain_text
-from stablesats.okx_simulator.bills import Bill, BillSubType, BillType
+from stablesats.okx_simulator.bills import Bill, BillSubType, BillType, bill_of_fill
 from stablesats.okx_simulator.book import reachable_contracts, without
 from stablesats.okx_simulator.market import Side
-from stablesats.okx_simulator.matching import Rest, capped, match_on_arrival
+from stablesats.okx_simulator.matching import Match, Rest, capped, match_on_arrival
 from stablesats.okx_simulator.order_log import OrderLog
+from stablesats.okx_simulator.order_margin import Claim, claims_of, frozen_btc, is_covered
 from stablesats.okx_simulator.orders import (
     CancelSource,
     Order,
-    OrderCategory,
     OrderState,
     OrderTicket,
     canceled,
+    liquidation_order,
     tradable_contracts,
     with_fill,
 )
@@ -81,16 +82,15 @@ class TradingAccount:
         """Orders that wait in the book for their price, oldest first."""
         return [self.log[order_id] for order_id in self._resting]
 
-    @property
-    def order_frozen_btc(self) -> Decimal:
-        """Margin that pending orders hold back."""
-        return sum((order.frozen_btc for order in self.log.pending), ZERO)
+    def claims(self, mark_usd: Decimal) -> tuple[Claim, ...]:
+        """Return what the pending orders may still trade, oldest first."""
+        return claims_of(self.log.pending, mark_usd)
 
-    def margin(self, price: MarketPrice) -> Margin:
-        """Return the account valued at the mark."""
-        return accounts.margin_at(
-            self.account, price.mark_usd, self._instrument, order_frozen_btc=self.order_frozen_btc
-        )
+    def margin(self, price: MarketPrice, *, lever: Decimal | None = None) -> Margin:
+        """Return the account valued at the mark, at its own leverage or as it would be at *lever*."""
+        account = self.account if lever is None else replace(self.account, lever=lever)
+        frozen = frozen_btc(account, self.claims(price.mark_usd), price.mark_usd, self._instrument)
+        return accounts.margin_at(account, price.mark_usd, self._instrument, order_frozen_btc=frozen)
 
     def withdrawable_btc(self, price: MarketPrice) -> Decimal:
         """Return the cash that may leave: no gain that is only on paper, nothing that backs a position."""
@@ -119,20 +119,19 @@ class TradingAccount:
         Raises:
             RefusalError: As `check` says.
         """
-        frozen_btc = self.check(ticket, now)
+        self.check(ticket, now)
         order = Order(
             order_id=self._ids.order(),
             ticket=ticket,
             state=OrderState.LIVE,
             lever=self.account.lever,
-            frozen_btc=frozen_btc,
             created_at=at,
             updated_at=at,
         )
         return self.log.put(order)
 
-    def check(self, ticket: OrderTicket, now: Market) -> Decimal:
-        """Return the margin that an order would hold back, if it can be accepted.
+    def check(self, ticket: OrderTicket, now: Market) -> None:
+        """Refuse an order that cannot be accepted.
 
         Raises:
             RefusalError: 51006 for a limit outside the band; 51016 for a client order id in use; 51169 for
@@ -143,36 +142,54 @@ class TradingAccount:
         if ticket.price_usd is not None and not limits.allow(ticket.side, ticket.price_usd):
             raise RefusalError("51006", plain_text(limits.max_buy_usd), plain_text(limits.min_sell_usd))
         self.log.check_client_id(ticket.client_order_id, never_again=self._unique_client_ids)
-        return self._needed_btc(ticket, now)
+        closing = accounts.closing_contracts(self.account, ticket.side, ticket.contracts)
+        if ticket.reduce_only and not closing:
+            raise RefusalError("51169")
+        contracts = closing if ticket.reduce_only else ticket.contracts
+        match = match_on_arrival(ticket, contracts, now.book, now.limits)
+        if ticket.price_usd is None and not match.taken:
+            raise RefusalError("51109")
+        if not (ticket.reduce_only or self._is_carried(ticket, match, now)):
+            raise RefusalError("51008", self._instrument.settle_currency, sub_code="1001")
 
     def arrive(
         self, order_id: str, now: Market, at: datetime, *, cap_contracts: Decimal | None = None
     ) -> Order:
-        """Let an accepted order meet the book; *cap_contracts* is all it may get, if given."""
+        """Let an accepted order meet the book; *cap_contracts* is all it may get, if given.
+
+        If the margin does not carry any more what it would open, it only closes, and the rest is cancelled.
+        """
         order = self.log[order_id]
         contracts = tradable_contracts(order, self.account)
         match = match_on_arrival(order.ticket, contracts, now.book, now.limits)
+        if match.taken:
+            taken = Claim(order.ticket.side, match.contracts, _costliest_usd(order.ticket, match.taken))
+            covered = self._covered_contracts(taken, now)
+            match = match if covered == taken.contracts else capped(match, covered)
         if cap_contracts is not None:
             match = capped(match, cap_contracts)
         for level in match.taken:
             order = self._fill(order, level.contracts, level.price_usd, at, is_maker=False)
         if order.state.is_final:
             return order
-        if match.rest is Rest.STAYS and tradable_contracts(order, self.account):
-            self.rest(order_id)
-            return order
-        return self.end(order, match.cancel_source, at)
+        if match.rest is Rest.IS_CANCELED:
+            return self.end(order, match.cancel_source, at)
+        if not tradable_contracts(order, self.account):
+            return self.end(order, CancelSource.NOTHING_TO_REDUCE, at)
+        self.rest(order_id)
+        return order
 
     def match_resting(self, now: Market, at: datetime) -> None:
         """Let waiting orders trade at their own price against what the market now offers at it or better.
 
-        The best price goes first, then the oldest; what one takes is not there for the next.
+        The best price goes first, then the oldest; what one takes is not there for the next. An order that
+        would open what the margin does not carry any more only closes, and its rest is cancelled.
         """
         for side in Side:
             levels = now.book.against(side)
             waiting = [order for order in self.resting if order.ticket.side is side]
             for order in sorted(waiting, key=lambda each: -side.sign * _limit_usd(each)):
-                levels = self._fill_resting(order, levels, at)
+                levels = self._fill_resting(order.order_id, levels, now, at)
 
     def check_margin(self, now: Market, at: datetime) -> None:
         """Count an alert at a margin ratio of 3 or below; liquidate at 1 or below, first the orders."""
@@ -224,32 +241,33 @@ class TradingAccount:
         """Return the pending orders that would reduce the position."""
         return [order for order in self.log.pending if order.ticket.side.sign * self.account.contracts < 0]
 
-    def _needed_btc(self, ticket: OrderTicket, now: Market) -> Decimal:
-        closing = accounts.closing_contracts(self.account, ticket.side, ticket.contracts)
-        if ticket.reduce_only and not closing:
-            raise RefusalError("51169")
-        match = match_on_arrival(
-            ticket, closing if ticket.reduce_only else ticket.contracts, now.book, now.limits
-        )
-        if ticket.price_usd is None and not match.taken:
-            raise RefusalError("51109")
-        if ticket.reduce_only:
-            return ZERO
-        price_usd = _expected_usd(ticket, match.taken)
-        affordable = accounts.can_afford(
+    def _is_carried(self, ticket: OrderTicket, match: Match, now: Market) -> bool:
+        """Tell whether the margin carries a new order beside those that wait."""
+        mark_usd = now.price.mark_usd
+        return is_covered(
             self.account,
-            ticket.side,
-            ticket.contracts,
-            price_usd=price_usd,
+            Claim(ticket.side, ticket.contracts, _costliest_usd(ticket, match.taken)),
+            at_once_contracts=match.contracts if match.rest is Rest.STAYS else ticket.contracts,
+            mark_usd=mark_usd,
+            instrument=self._instrument,
+            others=self.claims(mark_usd),
+        )
+
+    def _covered_contracts(self, trade: Claim, now: Market) -> Decimal:
+        """Return how much of a trade may happen: all of it, or what closes if the rest is not covered.
+
+        What other orders hold back does not stand in the way: it is free for whichever trades first.
+        """
+        covered = is_covered(
+            self.account,
+            trade,
+            at_once_contracts=trade.contracts,
             mark_usd=now.price.mark_usd,
             instrument=self._instrument,
-            order_frozen_btc=self.order_frozen_btc,
         )
-        if not affordable:
-            raise RefusalError("51008", self._instrument.settle_currency, sub_code="1001")
-        return accounts.opening_need_btc(
-            self.account, ticket.side, ticket.contracts, price_usd, self._instrument
-        )
+        if covered:
+            return trade.contracts
+        return accounts.closing_contracts(self.account, trade.side, trade.contracts)
 
     def _fill(
         self, order: Order, contracts: Decimal, price_usd: Decimal, at: datetime, *, is_maker: bool
@@ -266,26 +284,35 @@ class TradingAccount:
             instrument=self._instrument,
             is_maker=is_maker,
         )
-        self._book(fill, BillType.TRADE, BillSubType.of_trade(fill.side))
+        self._book(fill)
         filled = with_fill(order, fill)
-        if not filled.state.is_final and filled.frozen_btc:
-            left_btc = market.opening_cost_btc(
-                filled.remaining_contracts, price_usd, order.lever, self._instrument
-            )
-            filled = replace(filled, frozen_btc=min(filled.frozen_btc, left_btc))
         if filled.state.is_final:
             self._resting.pop(order.order_id, None)
-        return self.log.put(filled, fill)
+        self.log.put(filled, fill)
+        self._insure(at)
+        self._end_idle_reducers(at)
+        return self.log[order.order_id]
 
-    def _fill_resting(self, order: Order, levels: tuple[Level, ...], at: datetime) -> tuple[Level, ...]:
+    def _fill_resting(
+        self, order_id: str, levels: tuple[Level, ...], now: Market, at: datetime
+    ) -> tuple[Level, ...]:
+        order = self.log[order_id]
+        if order.state.is_final:
+            return levels
         side, limit_usd = order.ticket.side, _limit_usd(order)
-        tradable = tradable_contracts(order, self.account)
-        contracts = min(tradable, reachable_contracts(levels, side, limit_usd))
+        wanted = min(tradable_contracts(order, self.account), reachable_contracts(levels, side, limit_usd))
+        contracts = self._covered_contracts(Claim(side, wanted, limit_usd), now)
         if contracts:
             order = self._fill(order, contracts, limit_usd, at, is_maker=True)
-        if not order.state.is_final and not tradable_contracts(order, self.account):
+        if contracts < wanted and not order.state.is_final:
             self.end(order, CancelSource.SYSTEM, at)
         return without(levels, contracts)
+
+    def _end_idle_reducers(self, at: datetime) -> None:
+        """Cancel the resting reduce-only orders that a change of the position has left nothing to do."""
+        for order in self.resting:
+            if not tradable_contracts(order, self.account):
+                self.end(order, CancelSource.NOTHING_TO_REDUCE, at)
 
     def _liquidate(self, now: Market, at: datetime) -> None:
         fill = accounts.price_liquidation(
@@ -297,50 +324,22 @@ class TradingAccount:
             at=at,
             instrument=self._instrument,
         )
-        was_long = fill.side is Side.SELL
-        self._book(
-            fill,
-            BillType.LIQUIDATION,
-            BillSubType.LIQUIDATION_OF_LONG if was_long else BillSubType.LIQUIDATION_OF_SHORT,
-        )
-        ticket = OrderTicket(
-            inst_id=self._instrument.inst_id,
-            side=fill.side,
-            contracts=fill.contracts,
-            client_order_id="",
-            tag="",
-            reduce_only=True,
-        )
-        order = Order(
-            order_id=fill.order_id,
-            ticket=ticket,
-            state=OrderState.LIVE,
-            lever=self.account.lever,
-            frozen_btc=ZERO,
-            created_at=at,
-            updated_at=at,
-            category=OrderCategory.FULL_LIQUIDATION,
-        )
-        self.log.put(with_fill(order, fill), fill)
+        self._book(fill, is_liquidation=True)
+        self.log.put(liquidation_order(fill, self.account.lever, self._instrument), fill)
+        self._insure(at)
+
+    def _insure(self, at: datetime) -> None:
+        """Lift the balance to zero if the position that was closed has lost more than there was."""
         shortfall_btc = -self.account.cash_btc
-        if shortfall_btc > 0:
+        if self.account.position is None and shortfall_btc > 0:
             self.account = accounts.insured(self.account)
             self._bill(BillType.LIQUIDATION, BillSubType.INSURANCE, shortfall_btc, at)
 
-    def _book(self, fill: Fill, kind: BillType, sub_kind: BillSubType) -> None:
+    def _book(self, fill: Fill, *, is_liquidation: bool = False) -> None:
         self.account = accounts.fold(self.account, fill)
         self._fills.append(fill)
-        self._bill(
-            kind,
-            sub_kind,
-            fill.change_btc,
-            fill.at,
-            bill_id=fill.bill_id,
-            contracts=fill.contracts,
-            price_usd=fill.price_usd,
-            pnl_btc=fill.pnl_btc,
-            fee_btc=fill.fee_btc + fill.liquidation_penalty_btc,
-            order_id=fill.order_id,
+        self._bills.append(
+            bill_of_fill(fill, balance_btc=self.account.cash_btc, is_liquidation=is_liquidation)
         )
 
     def _bill(
@@ -350,15 +349,12 @@ class TradingAccount:
         change_btc: Decimal,
         at: datetime,
         *,
-        bill_id: str = "",
         contracts: Decimal = ZERO,
         price_usd: Decimal | None = None,
         pnl_btc: Decimal = ZERO,
-        fee_btc: Decimal = ZERO,
-        order_id: str = "",
     ) -> None:
         bill = Bill(
-            bill_id=bill_id or self._ids.bill(),
+            bill_id=self._ids.bill(),
             at=at,
             kind=kind,
             sub_kind=sub_kind,
@@ -367,8 +363,6 @@ class TradingAccount:
             contracts=contracts,
             price_usd=price_usd,
             pnl_btc=pnl_btc,
-            fee_btc=fee_btc,
-            order_id=order_id,
         )
         self._bills.append(bill)
 
@@ -378,8 +372,8 @@ def _limit_usd(order: Order) -> Decimal:
     return order.ticket.price_usd
 
 
-def _expected_usd(ticket: OrderTicket, taken: tuple[Level, ...]) -> Decimal:
-    """Return the price that an order's cost is reckoned at: the worst it may trade at, in BTC."""
+def _costliest_usd(ticket: OrderTicket, taken: tuple[Level, ...]) -> Decimal:
+    """Return the lowest price that an order may trade at, at which its contracts cost the most BTC."""
     prices = [level.price_usd for level in taken]
     if ticket.price_usd is not None:
         prices.append(ticket.price_usd)

@@ -4,12 +4,30 @@ import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import pytest
 from rich.console import Console
 
-from stablesats.okx import Bill, Deposit, DepositState, Withdrawal, WithdrawalState
+from stablesats.okx import (
+    Bill,
+    Deposit,
+    DepositState,
+    Order,
+    OrderSide,
+    OrderState,
+    Withdrawal,
+    WithdrawalState,
+)
 from stablesats.okx.health import HealthCheck
-from stablesats.okx_report import Report, health_report, print_table, report_json, transfer_report
+from stablesats.okx_report import (
+    Report,
+    health_report,
+    order_report,
+    print_table,
+    report_json,
+    transfer_report,
+)
 
 
 def at(minute: int) -> datetime:
@@ -108,6 +126,31 @@ def test_movements_of_every_kind_are_one_list_newest_first() -> None:
     ]
     newest = transfer_report(bills=[BILL], deposits=[DEPOSIT], withdrawals=[WITHDRAWAL], limit=1)
     assert [row["kind"] for row in newest.rows] == ["deposit"]
+
+
+def order(order_id: str, minute: int, **more: Any) -> Order:
+    fields = {"state": OrderState.LIVE, "filled_contracts": Decimal(0), "updated_at": at(minute), **more}
+    return Order(
+        inst_id="BTC-USD-SWAP",
+        order_id=order_id,
+        side=OrderSide.SELL,
+        size_contracts=Decimal(10),
+        fee_btc=Decimal(0),
+        created_at=at(minute),
+        **fields,
+    )
+
+
+@pytest.mark.parametrize("history_first", [False, True])
+def test_order_that_moves_into_history_while_being_read_is_one_row(history_first: bool) -> None:
+    """Live among the pending ones, filled in the history a moment later: one row, as it was last seen."""
+    live = order("2", 2)
+    filled = order("2", 2, state=OrderState.FILLED, filled_contracts=Decimal(10), updated_at=at(5))
+    older = order("1", 1, state=OrderState.CANCELED)
+    looks = [filled, older, live] if history_first else [live, filled, older]
+    rows = [(row["okx_order_id"], row["state"], row["filled_contracts"]) for row in order_report(looks).rows]
+    assert rows == [("2", "filled", Decimal(10)), ("1", "canceled", Decimal(0))]
+    assert [row["state"] for row in order_report(looks, limit=1).rows] == ["filled"]
 
 
 def test_one_point_that_is_not_good_makes_the_report_not_good() -> None:

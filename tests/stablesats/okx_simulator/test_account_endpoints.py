@@ -203,11 +203,27 @@ async def test_bills_tell_the_cash_line_by_line(client_factory: Callable[..., An
     assert older == bills[1:2]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "account/balance", "50101"),
+        ("GET", "asset/balances", "50101"),
+        ("POST", "trade/order", "50101"),
+        ("POST", "asset/transfer", "50038"),
+        ("POST", "asset/withdrawal", "50038"),
+    ],
+)
 async def test_demo_requests_are_refused_where_the_environment_is_strict(
-    client_factory: Callable[..., Any],
+    client_factory: Callable[..., Any], method: str, path: str, code: str
 ) -> None:
-    """50101; by default the header is ignored."""
-    for strict, code in ((False, "0"), (True, "50101")):
-        client = await client_factory(strict_environment=strict)
+    """50101, and 50038 for what would move money; by default the header is ignored."""
+    strict, lenient = await client_factory(strict_environment=True), await client_factory()
+    answers = []
+    for client in (strict, lenient):
         client.extra_headers = {"x-simulated-trading": "1"}
-        assert (await client.get("account/balance")).json["code"] == code
+        ask = client.get(path) if method == "GET" else client.post(path, {})
+        answers.append((await ask).json["code"])
+    assert answers[0] == code
+    assert answers[1] not in {"50101", "50038"}
+    strict.extra_headers = {"x-simulated-trading": "0"}
+    assert (await strict.get("account/balance")).json["code"] == "0"

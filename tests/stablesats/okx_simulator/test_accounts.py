@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from stablesats.okx_simulator.accounts import (
     Account,
     Fill,
-    can_afford,
     closing_contracts,
-    deposit,
     fold,
-    largest_order_contracts,
     margin_at,
     price_fill,
     with_lever,
@@ -145,44 +142,6 @@ def test_only_the_part_against_the_position_closes(
         opening = Side.BUY if D(held) > 0 else Side.SELL
         account = fold(account, fill_of(account, opening, abs(D(held)), D(50_000)))
     assert closing_contracts(account, side, D(contracts)) == D(closing)
-
-
-@pytest.mark.parametrize(
-    ("contracts", "affordable"),
-    [("199.7", True), ("199.8", True), ("199.9", False)],  # 0.2 / 0.001001 = 199.80
-)
-def test_opening_is_bounded_by_available_equity(contracts: str, affordable: bool) -> None:
-    """0.2 BTC at 50,000 and leverage 2 carry 199.8 contracts with their fee."""
-    fits = can_afford(
-        EMPTY, Side.SELL, D(contracts), price_usd=D(50_000), mark_usd=D(50_000), instrument=SWAP
-    )
-    assert fits is affordable
-
-
-def test_reducing_is_always_affordable() -> None:
-    """Even with no equity left a position can be cut."""
-    account = deposit(after(EMPTY, (Side.SELL, "100", 50_000)), D("-0.1999"), AT)
-    assert can_afford(account, Side.BUY, D(100), price_usd=D(50_000), mark_usd=D(50_000), instrument=SWAP)
-    assert not can_afford(account, Side.BUY, D(101), price_usd=D(50_000), mark_usd=D(50_000), instrument=SWAP)
-
-
-@given(
-    held=st.decimals(min_value=-100, max_value=100, places=1),
-    side=st.sampled_from(Side),
-    mark_usd=st.decimals(min_value=30_000, max_value=90_000, places=1),
-)
-def test_largest_order_is_affordable_and_one_lot_more_is_not(
-    held: Decimal, side: Side, mark_usd: Decimal
-) -> None:
-    """What max-size says and what placing an order checks are the same bound, flips included."""
-    account = EMPTY
-    if held:
-        opening = Side.BUY if held > 0 else Side.SELL
-        account = fold(account, fill_of(account, opening, abs(held), D(50_000)))
-    market_now = {"price_usd": mark_usd, "mark_usd": mark_usd, "instrument": SWAP}
-    largest = largest_order_contracts(account, side, **market_now)
-    assert can_afford(account, side, largest, **market_now)
-    assert not can_afford(account, side, largest + SWAP.lot_contracts, **market_now)
 
 
 def test_leverage_changes_only_what_is_blocked() -> None:

@@ -21,7 +21,7 @@ from stablesats.okx_simulator.saved_state import state_of
 NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
 NAMES = (
     "instId", "instIdCode", "instType", "instFamily", "tdMode", "mgnMode", "side", "ordType", "sz", "px", "posSide",
-    "reduceOnly", "clOrdId", "ordId", "tag", "ccy", "amt", "from", "to", "type", "clientId", "transId", "dest",
+    "reduceOnly", "clOrdId", "ordId", "tag", "autoCxl", "ccy", "amt", "from", "to", "type", "clientId", "transId", "dest",
     "toAddr", "chain", "wdId", "depId", "state", "lever", "posMode", "limit", "after", "before", "begin", "end",
 )  # fmt: skip
 LIKELY = st.sampled_from((

@@ -51,7 +51,7 @@ class Talk:
         self.exchange = exchange
         self.clock = clock
         self.faults = FaultScript()
-        self.executed: list[tuple[str, object]] = []
+        self.executed: list[tuple[str, object, str]] = []
         self.conversation = Conversation(
             kind,
             exchange,
@@ -61,10 +61,10 @@ class Talk:
             take_fault=self.faults.take_push,
         )
 
-    def _execute(self, operation: str, arguments: object) -> Answer:
+    def _execute(self, operation: str, arguments: object, expiry: str) -> Answer:
         if arguments == {}:
             raise RefusalError("51000", "instId")
-        self.executed.append((operation, arguments))
+        self.executed.append((operation, arguments, expiry))
         return Answer([{"sCode": "0"}], is_trade=True)
 
     def say(self, frame: Any) -> list[Any]:
@@ -154,7 +154,7 @@ def test_nothing_that_is_said_breaks_a_connection(text: str) -> None:
         exchange,
         ApiKey("k", "s", "p"),
         connection_id="1",
-        execute=lambda _operation, _arguments: Answer([]),
+        execute=lambda _operation, _arguments, _expiry: Answer([]),
         take_fault=lambda _channel: None,
     )
     assert conversation.receive(text, now=now, now_secs=0.0)
@@ -216,11 +216,25 @@ def test_order_operations_are_executed_and_answered_with_their_id(private: Talk)
     assert private.say({"id": "1", "op": "order", "args": [{"sz": "1"}]})[0]["code"] == "60011"
     private.login()
     [one] = private.say({"id": "1", "op": "order", "args": [{"sz": "1"}]})
-    private.say({"id": "2", "op": "batch-orders", "args": [{"sz": "1"}, {"sz": "2"}]})
+    batch = {"id": "2", "op": "batch-orders", "args": [{"sz": "1"}, {"sz": "2"}]}
+    private.say(batch | {"expTime": "1597026383085"})
     [refused] = private.say({"id": "3", "op": "cancel-order", "args": [{}]})
     assert (one["id"], one["op"], one["code"]) == ("1", "order", "0")
     assert refused["code"] == "51000"
-    assert private.executed == [("order", {"sz": "1"}), ("batch-orders", [{"sz": "1"}, {"sz": "2"}])]
+    assert private.executed == [
+        ("order", {"sz": "1"}, ""),
+        ("batch-orders", [{"sz": "1"}, {"sz": "2"}], "1597026383085"),
+    ]
+
+
+def test_expiry_that_is_no_text_is_refused_with_the_id_of_the_operation(private: Talk) -> None:
+    """51000 names the field, and nothing is executed; a number is as good as a text."""
+    private.login()
+    order = {"id": "1", "op": "order", "args": [{"sz": "1"}]}
+    [refused] = private.say(order | {"expTime": ["1"]})
+    assert (refused["id"], refused["code"], refused["msg"]) == ("1", "51000", "Parameter expTime error")
+    private.say(order | {"expTime": 1597026383085})
+    assert private.executed == [("order", {"sz": "1"}, "1597026383085")]
 
 
 def test_more_requests_than_allowed_in_an_hour_are_refused(public: Talk, clock: Any) -> None:

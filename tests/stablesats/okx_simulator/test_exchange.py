@@ -159,7 +159,8 @@ def test_pending_close_blocks_another_unless_cancelled(
         exchange.close_position(client_order_id="c2", tag="", cancel_pending=False)
     exchange.close_position(client_order_id="c2", tag="", cancel_pending=True)
     clock.advance(1)
-    assert by_client_id(exchange, "c1").state is OrderState.CANCELED
+    ended = by_client_id(exchange, "c1")
+    assert (ended.state, ended.cancel_source) == (OrderState.CANCELED, "17")
     assert by_client_id(exchange, "c2").state is OrderState.FILLED
     assert exchange.account.contracts == 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stablesats.okx_simulator import BookShape, SimulatorConfig
-from stablesats.okx_simulator.accounts import Account, fold, price_fill
+from stablesats.okx_simulator.accounts import Account, closing_contracts, fold, margin_at, price_fill
 from stablesats.okx_simulator.addresses import deposit_address
 from stablesats.okx_simulator.amounts import ZERO
 from stablesats.okx_simulator.bills import BillType
@@ -20,7 +22,7 @@ from stablesats.okx_simulator.chain_payments import WithdrawalRequest
 from stablesats.okx_simulator.errors import AdminRequestError
 from stablesats.okx_simulator.exchange import Exchange
 from stablesats.okx_simulator.instrument import BTC_USD_SWAP as SWAP
-from stablesats.okx_simulator.market import LIQUIDATION_RATIO, Side, floor_to_lot
+from stablesats.okx_simulator.market import LIQUIDATION_RATIO, Side, floor_to_lot, opening_cost_btc
 from stablesats.okx_simulator.orders import OrderKind, OrderState, OrderTicket
 from stablesats.okx_simulator.refusals import RefusalError
 from stablesats.okx_simulator.transfers import AccountCode, TransferRequest
@@ -65,6 +67,49 @@ class ExchangeMachine(RuleBasedStateMachine):
                 exchange.wallet.frozen_btc, len(exchange.wallet.transfers), len(exchange.wallet.withdrawals),
                 len(exchange.trading.bills))  # fmt: skip
 
+    @contextmanager
+    def _staying_covered(self, ticket: OrderTicket) -> Iterator[None]:
+        """Check that what was let in and filled inside did not take more margin than there is.
+
+        Trading off the mark costs at once: the difference, and as much more margin. An order that only
+        closes is let in whatever it leaves to the others.
+        """
+        self.exchange.advance()
+        before, held, fills = self._shortfall_btc(), self.exchange.account, len(self.exchange.fills)
+        yield
+        price = self.exchange.price
+        closing = closing_contracts(held, ticket.side, ticket.contracts)
+        only_closes = ticket.reduce_only or closing == ticket.contracts
+        trades = [(fill.contracts, fill.price_usd) for fill in self.exchange.fills[fills:]]
+        trades += [
+            (order.remaining_contracts, price.taker_usd(order.ticket.side))
+            for order in self.exchange.pending_orders
+            if order.ticket.price_usd is None
+        ]
+        off_the_mark = sum(
+            (abs(size * 100 / usd - size * 100 / price.mark_usd) for size, usd in trades), ZERO
+        )
+        assert only_closes or self._shortfall_btc() <= before + 2 * off_the_mark
+
+    def _shortfall_btc(self) -> Decimal:
+        margin = self.exchange.margin
+        return max(ZERO, margin.initial_btc + margin.order_frozen_btc - margin.equity_btc)
+
+    @contextmanager
+    def _opening_only_what_is_covered(self) -> Iterator[None]:
+        """Check each order that the market comes to inside: at its own price the margin carries what it opens."""
+        account, fills = self.exchange.account, len(self.exchange.fills)
+        yield
+        mark = self.exchange.price.mark_usd
+        for fill in self.exchange.fills[fills:]:
+            if fill.liquidation_penalty_btc:
+                break
+            closing = closing_contracts(account, fill.side, fill.contracts)
+            closed = fold(account, replace(fill, contracts=closing, fee_btc=ZERO)) if closing else account
+            cost = opening_cost_btc(fill.contracts - closing, fill.price_usd, account.lever, SWAP)
+            assert cost <= margin_at(closed, mark, SWAP).available_btc
+            account = fold(account, fill)
+
     def _refusing(self) -> _Unchanged:
         self.exchange.advance()
         return _Unchanged(self)
@@ -83,19 +128,18 @@ class ExchangeMachine(RuleBasedStateMachine):
         limit = self.mid + ticks * SWAP.tick_usd
         largest = self.exchange.largest_order_contracts(side)
         contracts = max(floor_to_lot(largest * percent / 100, SWAP), SWAP.lot_contracts)
-        with self._refusing():
-            self.exchange.place(
-                OrderTicket(
-                    inst_id=SWAP.inst_id,
-                    side=side,
-                    contracts=contracts,
-                    client_order_id=client_id,
-                    tag="",
-                    reduce_only=reduce_only,
-                    kind=kind,
-                    price_usd=limit if kind.names_a_price else None,
-                )
-            )
+        ticket = OrderTicket(
+            inst_id=SWAP.inst_id,
+            side=side,
+            contracts=contracts,
+            client_order_id=client_id,
+            tag="",
+            reduce_only=reduce_only,
+            kind=kind,
+            price_usd=limit if kind.names_a_price else None,
+        )
+        with self._refusing(), self._staying_covered(ticket):
+            self.exchange.place(ticket)
 
     @rule(side=st.sampled_from(Side), percent=st.integers(20, 100))
     def trade(self, side: Side, percent: int) -> None:
@@ -129,8 +173,10 @@ class ExchangeMachine(RuleBasedStateMachine):
         moved = (self.mid * (1000 + per_mille) / 1000).quantize(SWAP.tick_usd)
         self.mid = min(max(moved, Decimal(5_000)), Decimal(500_000))
         seen = self.exchange.feed.quote()
-        self.exchange.feed.set_by_hand(self.mid, self.mid + spread_ticks * SWAP.tick_usd)
         self.exchange.advance()
+        self.exchange.feed.set_by_hand(self.mid, self.mid + spread_ticks * SWAP.tick_usd)
+        with self._opening_only_what_is_covered():
+            self.exchange.advance()
         ratio = self.exchange.margin.ratio
         assert seen == self.exchange.feed.quote() or ratio is None or ratio > LIQUIDATION_RATIO
 
@@ -200,6 +246,8 @@ class ExchangeMachine(RuleBasedStateMachine):
         with suppress(AdminRequestError):
             self.exchange.deposit(trading_btc=sign * amount, funding_btc=sign * amount)
             self.paid_in += 2 * sign * amount
+            ratio = self.exchange.margin.ratio
+            assert ratio is None or ratio > LIQUIDATION_RATIO
 
     @invariant()
     def bitcoin_is_conserved(self) -> None:
@@ -245,15 +293,13 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @invariant()
     def orders_agree_with_fills(self) -> None:
-        """Each order has filled what its fills say, holds margin only while pending, and only then rests."""
+        """Each order has filled what its fills say, and rests only while pending."""
         filled: dict[str, Decimal] = {}
         for fill in self.exchange.fills:
             filled[fill.order_id] = filled.get(fill.order_id, ZERO) + fill.contracts
         for order in self.exchange.orders:
             assert order.filled_contracts == filled.get(order.order_id, ZERO) <= order.ticket.contracts
             assert (order.state is OrderState.FILLED) == (order.filled_contracts == order.ticket.contracts)
-            assert order.frozen_btc >= 0
-            assert not (order.state.is_final and order.frozen_btc)
             if order.ticket.price_usd is not None and order.average_price_usd is not None:
                 worse = (order.average_price_usd - order.ticket.price_usd) * order.ticket.side.sign
                 assert worse <= Decimal("1e-20")
@@ -262,6 +308,28 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.exchange.timeline.arriving_secs
         )
         assert waiting == pending
+
+    @invariant()
+    def frozen_is_what_pending_orders_need(self) -> None:
+        """For the side that needs more: its fees, and the margin of all but the best contracts, which close."""
+        account, mark = self.exchange.account, self.exchange.price.mark_usd
+        needs = [ZERO]
+        for side in Side:
+            values = sorted(
+                ((order.ticket.price_usd or mark), order.remaining_contracts)
+                for order in self.exchange.pending_orders
+                if order.ticket.side is side and not order.ticket.reduce_only
+            )
+            against = max(ZERO, -side.sign * account.contracts)
+            total = sum((contracts * 100 / price for price, contracts in values), ZERO)
+            closing, left = ZERO, against
+            for price, contracts in values if side is Side.SELL else values[::-1]:
+                closing += min(left, contracts) * 100 / price
+                left -= min(left, contracts)
+            freed = against * 100 / mark / account.lever
+            needs.append(total * SWAP.taker_rate + (total - closing) / account.lever - freed)
+        assert abs(self.exchange.order_frozen_btc - max(needs)) < Decimal("1e-15")
+        assert self.exchange.order_frozen_btc >= 0
 
     @invariant()
     def balances_are_not_negative(self) -> None:

@@ -30,7 +30,6 @@ def order(order_id: str, client_order_id: str = "") -> Order:
         ticket=ticket,
         state=OrderState.LIVE,
         lever=Decimal(1),
-        frozen_btc=Decimal(0),
         created_at=AT,
         updated_at=AT,
     )

@@ -47,7 +47,6 @@ def order_of(contracts: int, *, reduce_only: bool = False) -> Order:
         ticket=ticket,
         state=OrderState.LIVE,
         lever=Decimal(5),
-        frozen_btc=Decimal("0.1"),
         created_at=AT,
         updated_at=AT,
     )
@@ -149,13 +148,13 @@ def test_order_is_filled_once_nothing_remains() -> None:
     assert done.state is OrderState.FILLED
     assert done.average_price_usd is not None
     assert done.average_price_usd.quantize(Decimal("0.01")) == Decimal("44444.44")
-    assert (done.fee_btc, done.pnl_btc, done.frozen_btc) == (Decimal("-0.002"), Decimal("0.004"), 0)
+    assert (done.fee_btc, done.pnl_btc) == (Decimal("-0.002"), Decimal("0.004"))
 
 
 def test_cancelled_order_keeps_what_it_filled() -> None:
-    """It frees its margin and says who ended it."""
+    """It says who ended it."""
     ended = canceled(with_fill(order_of(100), fill_of(40, 50_000)), CancelSource.SYSTEM, AT)
-    assert (ended.state, ended.filled_contracts, ended.frozen_btc) == (OrderState.CANCELED, 40, 0)
+    assert (ended.state, ended.filled_contracts) == (OrderState.CANCELED, 40)
     assert ended.cancel_source == "0"
     assert ended.state.is_final
 

@@ -91,3 +91,36 @@ async def test_batch_is_charged_by_its_orders(client: Any) -> None:
     assert codes == ["0"] * 15
     assert refused.json["code"] == "50011"
     assert (await client.post("trade/batch-orders", [order])).json["code"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "code"),
+    [
+        ("application/json", "{", "50002"),
+        ("application/json", "[]", "50002"),
+        ("text/plain", "{}", "50006"),
+        ("application/json", '{"instId":"MADE-UP"}', "1"),
+    ],
+)
+async def test_request_that_cannot_be_read_counts_all_the_same(
+    client: Any, content_type: str, body: str, code: str
+) -> None:
+    """60 orders of any kind of garbage, then 429; a name made up has no bucket of its own."""
+    target = "/api/v5/trade/order"
+    headers = client.headers("POST", target, body) | {"Content-Type": content_type}
+    codes = [(await client.send("POST", target, body=body, headers=headers)).json["code"] for _ in range(60)]
+    other = body.replace("MADE-UP", "ANOTHER")
+    headers = client.headers("POST", target, other) | {"Content-Type": content_type}
+    refused = await client.send("POST", target, body=other, headers=headers)
+    assert codes == [code] * 60
+    assert (refused.status, refused.json["code"]) == (429, "50011")
+    assert (await client.market_order("sell", "1")).json["code"] == "0"
+
+
+async def test_instrument_has_one_bucket_by_name_and_by_code(client: Any) -> None:
+    """60 orders named either way; the instrument's code is what ccxt sends over WebSocket."""
+    by_code = {"instId": "", "instIdCode": 10458}
+    for more in ({}, by_code) * 30:
+        assert (await client.market_order("sell", "0.1", **more)).json["code"] == "0"
+    refused = [(await client.market_order("sell", "0.1", **more)).json["code"] for more in ({}, by_code)]
+    assert refused == ["50011", "50011"]

@@ -167,6 +167,39 @@ async def test_fourth_connection_within_a_second_is_refused(connect: Callable[..
     await connect()
 
 
+@pytest.mark.parametrize(
+    ("expires_in_ms", "code"), [(-1, "50036"), (0, "0"), (10_000, "0"), (None, "0"), ("soon", "51000")]
+)
+async def test_order_operation_past_its_expiry_is_dropped(
+    client: Any, clock: Any, connect: Callable[..., Any], expires_in_ms: Any, code: str
+) -> None:
+    """`expTime` stands beside the operation, and means what the header means to REST."""
+    stream = await connect("private")
+    await stream.login()
+    fields = {"instId": SWAP, "tdMode": "cross", "side": "sell", "ordType": "market", "sz": "1"}
+    frame = {"id": "1", "op": "order", "args": [fields]}
+    if isinstance(expires_in_ms, int):
+        frame["expTime"] = str(int(clock.now().timestamp() * 1000) + expires_in_ms)
+    elif expires_in_ms is not None:
+        frame["expTime"] = expires_in_ms
+    await stream.say(frame)
+    assert (await stream.hear())["code"] == code
+    assert client.simulator.exchange.order_count == (1 if code == "0" else 0)
+
+
+async def test_order_operation_during_a_maintenance_is_refused(
+    client: Any, connect: Callable[..., Any]
+) -> None:
+    """On a connection that was there before: 50001, and nothing is executed."""
+    stream = await connect("private")
+    await stream.login()
+    await client.admin("POST", "conditions", {"maintenance": True})
+    fields = {"instId": SWAP, "tdMode": "cross", "side": "sell", "ordType": "market", "sz": "1"}
+    await stream.say({"id": "1", "op": "order", "args": [fields]})
+    assert (await stream.hear())["code"] == "50001"
+    assert client.simulator.exchange.order_count == 0
+
+
 async def test_business_address_exists_and_has_no_channels(connect: Callable[..., Any]) -> None:
     """Connected, but every channel is another address's."""
     stream = await connect("business")

@@ -178,6 +178,29 @@ async def test_closing_a_position_answers_without_an_order_id(client: Any) -> No
     assert (order["side"], order["accFillSz"], order["reduceOnly"]) == ("buy", "10", "true")
 
 
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("tag", ["", None, "a" * 16], ["a" * 17, "a-b", "\u00e9", ["a"]]),
+        ("clOrdId", ["", None, "a" * 32], ["a" * 33, "a_b"]),
+        ("autoCxl", ["", None, "true", False], ["yes", 1]),
+    ],
+)
+async def test_fields_of_a_close_are_checked_as_those_of_an_order(
+    client: Any, field: str, good: list[object], bad: list[object]
+) -> None:
+    """51000 names the field, and the position stands."""
+    fields = {"instId": "BTC-USD-SWAP", "mgnMode": "cross"}
+    for value in good:
+        await client.market_order("sell", "10")
+        assert (await client.post("trade/close-position", fields | {field: value})).json["code"] == "0"
+    await client.market_order("sell", "10")
+    for value in bad:
+        answer = (await client.post("trade/close-position", fields | {field: value})).json
+        assert (answer["code"], answer["msg"]) == ("51000", f"Parameter {field} error")
+    assert client.simulator.exchange.account.contracts == -10
+
+
 async def test_history_and_fills_are_newest_first(client: Any) -> None:
     """Both fills endpoints show the same rows."""
     await client.market_order("sell", "10", "a")

@@ -154,15 +154,133 @@ def test_resting_order_in_a_replay_meets_every_price_in_between(
 def test_reduce_only_order_that_has_nothing_left_to_reduce_ends(
     exchange_factory: Callable[..., Exchange],
 ) -> None:
-    """Its position was closed by another order."""
+    """Its position was closed by another order: it ends at once, not when its price comes."""
     exchange = exchange_factory()
     exchange.place(ticket(Side.SELL, 10))
     exchange.place(ticket(Side.BUY, 10, "49900", reduce_only=True, client_order_id="reducing"))
     exchange.place(ticket(Side.BUY, 10))
-    exchange.feed.set_by_hand(D(49_000), D(49_000))
-    exchange.advance()
     reducing = exchange.order(order_id="", client_order_id="reducing")
     assert (reducing.state, reducing.filled_contracts) == (OrderState.CANCELED, 0)
+    assert reducing.cancel_source is CancelSource.NOTHING_TO_REDUCE
+    exchange.feed.set_by_hand(D(49_000), D(49_000))
+    exchange.advance()
+    assert exchange.account.contracts == 0
+
+
+def test_reduce_only_orders_that_meet_their_price_together_close_once(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """10 to close, twice 8 waiting: 8 and 2, and the rest of the second ends with the position."""
+    exchange = exchange_factory()
+    exchange.place(ticket(Side.SELL, 10))
+    for client_order_id in ("first", "second"):
+        exchange.place(ticket(Side.BUY, 8, "49900", reduce_only=True, client_order_id=client_order_id))
+    exchange.feed.set_by_hand(D(49_000), D(49_000))
+    exchange.advance()
+    ended = [exchange.order(order_id="", client_order_id=each) for each in ("first", "second")]
+    assert [(order.state, order.filled_contracts) for order in ended] == [("filled", 8), ("canceled", 2)]
+    assert ended[1].cancel_source is CancelSource.NOTHING_TO_REDUCE
+    assert exchange.account.contracts == 0
+
+
+def test_resting_orders_against_a_position_close_it_only_once(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """Short 150 over 0.2 BTC at leverage 2: 0.15 is blocked, and buys beyond 2 x 150 need more than is left.
+
+    The second buy of 150 opens with what the first one frees; a third would take 0.15 BTC of the 0.0497
+    that are free.
+    """
+    exchange = exchange_factory(**WORKED)
+    exchange.place(ticket(Side.SELL, 150))
+    for _ in range(2):
+        exchange.place(ticket(Side.BUY, 150, "49990"))
+    for _ in range(4):
+        with pytest.raises(RefusalError, match="51008"):
+            exchange.place(ticket(Side.BUY, 150, "49990"))
+    exchange.feed.set_by_hand(D(49_980), D(49_990))
+    exchange.advance()
+    assert exchange.account.contracts == 150
+    margin = exchange.margin
+    assert margin.initial_btc + margin.order_frozen_btc <= margin.equity_btc
+
+
+def test_frozen_margin_follows_the_position_and_the_leverage(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """Buys that would have closed a short open a long once it is gone; at leverage 4 that takes half."""
+    exchange = exchange_factory(trading_btc=D(1), lever=D(2))
+    exchange.place(ticket(Side.SELL, 100))
+    exchange.place(ticket(Side.BUY, 100, "49900", client_order_id="a"))
+    assert exchange.order_frozen_btc == 0
+    exchange.place(ticket(Side.BUY, 100))
+    whole = 10_000 / D(49_900) * (D("0.5") + D("0.0005"))
+    assert exchange.order_frozen_btc.quantize(D("1e-12")) == whole.quantize(D("1e-12"))
+    exchange.set_lever(D(4))
+    half = 10_000 / D(49_900) * (D("0.25") + D("0.0005"))
+    assert exchange.order_frozen_btc.quantize(D("1e-12")) == half.quantize(D("1e-12"))
+    exchange.cancel(order_id="", client_order_id="a")
+    assert exchange.order_frozen_btc == 0
+
+
+@pytest.mark.parametrize(("lever", "accepted"), [("1.01", True), ("0.99", False)])
+def test_leverage_is_bounded_by_what_pending_orders_would_hold_back(
+    exchange_factory: Callable[..., Exchange], lever: str, accepted: bool
+) -> None:
+    """Flat with 0.2 BTC, a buy of 99 at 50,000 blocks 0.198 / L and a fee of 0.0001."""
+    exchange = exchange_factory(**WORKED)
+    hold(exchange, book([(50_010, 10)], [(49_990, 10)]))
+    exchange.place(ticket(Side.BUY, 99, "50000"))
+    if accepted:
+        exchange.set_lever(D(lever))
+    else:
+        with pytest.raises(RefusalError, match="59109"):
+            exchange.set_lever(D(lever))
+    assert exchange.account.lever == (D(lever) if accepted else 2)
+
+
+def test_order_that_would_have_closed_is_cancelled_if_it_can_only_open_without_margin(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """Short 100 and a buy of 150 below; the short is closed at a loss, and 0.0666 BTC are left of 0.1501 needed."""
+    exchange = exchange_factory(trading_btc=D("0.1001"), lever=D(2))
+    exchange.place(ticket(Side.SELL, 100))
+    waiting = exchange.place(ticket(Side.BUY, 150, "49900"))
+    exchange.feed.set_by_hand(D(60_000), D(60_000))
+    exchange.place(ticket(Side.BUY, 100))
+    exchange.feed.set_by_hand(D(49_890), D(49_890))
+    exchange.advance()
+    ended = exchange.order(order_id=waiting.order_id, client_order_id="")
+    assert (ended.state, ended.filled_contracts) == (OrderState.CANCELED, 0)
+    assert ended.cancel_source is CancelSource.SYSTEM
+    assert (exchange.account.contracts, exchange.order_frozen_btc) == (0, 0)
+
+
+def test_order_without_margin_for_what_it_opens_still_closes(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """Short 100 and a buy of 150 below; with 0.06 BTC taken out, 100 close and the other 50 are cancelled."""
+    exchange = exchange_factory(trading_btc=D("0.1001"), lever=D(2))
+    exchange.place(ticket(Side.SELL, 100))
+    waiting = exchange.place(ticket(Side.BUY, 150, "49900"))
+    exchange.deposit(trading_btc=D("-0.06"))
+    exchange.feed.set_by_hand(D(49_890), D(49_890))
+    exchange.advance()
+    ended = exchange.order(order_id=waiting.order_id, client_order_id="")
+    assert (ended.state, ended.filled_contracts) == (OrderState.CANCELED, 100)
+    assert exchange.account.contracts == 0
+
+
+def test_late_order_whose_margin_is_gone_on_arrival_opens_nothing(
+    exchange_factory: Callable[..., Exchange], clock: Any
+) -> None:
+    """Accepted and on its way, while 0.19 of 0.2 BTC are taken out."""
+    exchange = exchange_factory(**WORKED, fill_delay_ms=1000)
+    exchange.place(ticket(Side.SELL, 100, client_order_id="late"))
+    exchange.deposit(trading_btc=D("-0.19"))
+    clock.advance(1)
+    late = exchange.order(order_id="", client_order_id="late")
+    assert (late.state, late.filled_contracts) == (OrderState.CANCELED, 0)
     assert exchange.account.contracts == 0
 
 
@@ -228,12 +346,25 @@ def test_liquidation_cancels_orders_first_and_may_stop_there(
     """An order that holds back nearly everything brings the ratio below 1; without it the position stands."""
     exchange = exchange_factory(trading_btc=D("0.1"), lever=D(100))
     exchange.place(ticket(Side.SELL, 10))
-    exchange.place(ticket(Side.BUY, 4_740, "49750", client_order_id="greedy"))
-    exchange.feed.set_by_hand(D(50_300), D(50_300))
+    exchange.place(ticket(Side.BUY, 4_747, "49750", client_order_id="greedy"))
+    exchange.feed.set_by_hand(D(50_400), D(50_400))
     exchange.advance()
     greedy = exchange.order(order_id="", client_order_id="greedy")
     assert (greedy.state, greedy.cancel_source) == (OrderState.CANCELED, CancelSource.LIQUIDATION)
     assert exchange.account.contracts == -10
+
+
+@pytest.mark.parametrize(("left", "liquidated"), [("0.00091", False), ("0.0009", True)])
+def test_position_whose_collateral_is_taken_out_is_liquidated(
+    exchange_factory: Callable[..., Exchange], left: str, liquidated: bool
+) -> None:
+    """Short 100 at 50,000 needs 0.0009 BTC to stand; the mark need not move."""
+    exchange = exchange_factory(**WORKED)
+    exchange.place(ticket(Side.SELL, 100))
+    exchange.place(ticket(Side.BUY, 100, "49900"))
+    exchange.deposit(trading_btc=D(left) - D("0.1999"))
+    assert (exchange.account.contracts == 0) is liquidated
+    assert bool(exchange.pending_orders) is not liquidated
 
 
 def test_loss_beyond_the_collateral_is_the_insurances(exchange_factory: Callable[..., Exchange]) -> None:
@@ -248,6 +379,23 @@ def test_loss_beyond_the_collateral_is_the_insurances(exchange_factory: Callable
     assert exchange.trading.bills[-1].sub_kind is BillSubType.INSURANCE
     assert exchange.custody.discrepancy_btc == 0
     assert exchange.custody.exchange_btc == D("0.0001") + D("0.00025") - D("0.20025")
+
+
+def test_loss_of_an_own_close_beyond_the_collateral_is_the_insurances(
+    exchange_factory: Callable[..., Exchange],
+) -> None:
+    """Long at leverage 100, the mark just above liquidation, and the best bid half a percent below it."""
+    exchange = exchange_factory(trading_btc=D("0.011"), lever=D(100))
+    exchange.place(ticket(Side.BUY, 500))
+    thin = book([(49_940, 1)], [(49_470, 10_000)])
+    exchange.feed.set_by_hand(D(49_470), D(49_940), book=thin, index_usd=D(49_705))
+    exchange.advance()
+    assert exchange.account.contracts == 500
+    exchange.close_position(client_order_id="", tag="", cancel_pending=False)
+    assert (exchange.account.contracts, exchange.account.cash_btc) == (0, 0)
+    assert exchange.trading.bills[-1].sub_kind is BillSubType.INSURANCE
+    assert exchange.account.insured_btc == exchange.trading.bills[-1].change_btc > 0
+    assert exchange.custody.discrepancy_btc == 0
 
 
 def test_mark_stands_off_the_index_by_the_basis(exchange_factory: Callable[..., Exchange]) -> None:
