@@ -3,12 +3,22 @@
 from medici_py.balances import Balance
 from medici_py.batch import EntryBatch
 from medici_py.book import Book
-from medici_py.change_events import ChangePosition, JournalPosted, JournalVoided
+from medici_py.change_buffer import Overflow, SubscriberTooSlowError
+from medici_py.change_events import (
+    BalanceChanged,
+    ChangePosition,
+    EventsDropped,
+    JournalPosted,
+    JournalVoided,
+)
 from medici_py.change_feed import ChangeHistoryLostError, ChangeStreamError, ChangeStreamInterruptedError
+from medici_py.change_subscription import ChangeLag, ChangeSubscription
 from medici_py.changes import open_changes
 from medici_py.compared_rows import CorrectionTooLargeError
 from medici_py.differences import Difference
 from medici_py.documents import Journal, TemplateRef, Transaction
+from medici_py.durable_events import DurableEvents, UnacknowledgedEventsError
+from medici_py.durable_subscription import DurableSubscription
 from medici_py.entry import Entry
 from medici_py.errors import (
     BalanceLimitError,
@@ -36,6 +46,8 @@ from medici_py.errors import (
     UnsupportedDeploymentError,
 )
 from medici_py.group_commit import CommitStats
+from medici_py.history_recovered import HistoryRecovered
+from medici_py.leases import Lease, LeaseLostError, LeaseUnavailableError
 from medici_py.ledger import LedgerPage
 from medici_py.live_balances import LiveBalances, LiveBalancesClosedError
 from medici_py.long_snapshot import SnapshotExpiredError
@@ -47,6 +59,8 @@ from medici_py.rebuild import (
 )
 from medici_py.rollups import RollUpRefusedError, RollUpReport, RollUpUnderWayError
 from medici_py.store import init_models, sync_indexes
+from medici_py.subscription_lag import SubscriptionLag, subscription_lags
+from medici_py.subscription_rows import SubscriptionMismatchError
 from medici_py.template_legs import Layer, Side, TemplateLeg
 from medici_py.template_params import TemplateParams
 from medici_py.template_registry import StoredTemplate, read_templates, register_templates
@@ -91,8 +105,20 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "open_changes",
     "JournalPosted",
     "JournalVoided",
+    "BalanceChanged",
+    "EventsDropped",
     "ChangePosition",
+    "ChangeSubscription",
+    "ChangeLag",
+    "Overflow",
     "LiveBalances",
+    # what happens, and no crash loses
+    "DurableSubscription",
+    "DurableEvents",
+    "HistoryRecovered",
+    "SubscriptionLag",
+    "subscription_lags",
+    "Lease",
     # errors
     "MediciError",
     "BookConstructorError",
@@ -120,6 +146,11 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "ChangeStreamError",
     "ChangeStreamInterruptedError",
     "ChangeHistoryLostError",
+    "SubscriberTooSlowError",
+    "SubscriptionMismatchError",
+    "UnacknowledgedEventsError",
+    "LeaseLostError",
+    "LeaseUnavailableError",
     "SnapshotReadError",
     "LiveBalancesClosedError",
     "SnapshotExpiredError",

@@ -1,13 +1,12 @@
 """`Book`: the face of the library. Its methods parse what the caller gave and delegate."""
 
 import datetime as dt
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Self, Unpack
 
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py.account_changes import watch_accounts
 from medici_py.accounts import AccountLike, parse_query_paths, with_ancestors
 from medici_py.balances import Balance, BalanceEngine, EntrySums
 from medici_py.batch import EntryBatch
@@ -21,7 +20,11 @@ from medici_py.book_settings import (
     parse_dimensions,
 )
 from medici_py.book_state import BookState
-from medici_py.change_events import ChangePosition, JournalChange
+from medici_py.change_buffer import Overflow
+from medici_py.change_events import ChangePosition
+from medici_py.change_filter import ALL_KINDS, ChangeFilter, followed_books
+from medici_py.change_start import parse_start
+from medici_py.change_subscription import ChangeSubscription
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import (
     Database,
@@ -33,6 +36,8 @@ from medici_py.driver import (
     is_database,
     refusing_standalone,
 )
+from medici_py.durable_position import DEFAULT_MARGIN
+from medici_py.durable_subscription import DEFAULT_IDLE_SECS, DurableSubscription, Start
 from medici_py.entry import Entry, listed_accounts
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import (
@@ -45,6 +50,7 @@ from medici_py.group_commit import CommitStats
 from medici_py.history import History
 from medici_py.instants import InstantLike, utc_now
 from medici_py.journal_poster import JournalPoster
+from medici_py.leases import DEFAULT_TTL_SECS
 from medici_py.ledger import LedgerPage, LedgerReader, parse_page
 from medici_py.leg_fields import entry_text
 from medici_py.money import DecimalStorage
@@ -54,6 +60,7 @@ from medici_py.rebuild import RebuildProgress, RebuildReport, rebuild_balances
 from medici_py.rollups import RollUpProgress, RollUpReport, roll_up
 from medici_py.running_balances import RunningBalances
 from medici_py.store import Store
+from medici_py.subscription_filter import DEFAULT_KINDS
 from medici_py.verify import VerifyProgress, VerifyReport, verify_book
 from medici_py.voiding import JournalVoider
 
@@ -382,28 +389,87 @@ class Book:
             )
 
     def changes(
-        self, account: AccountLike | None = None, *, after: ChangePosition | None = None
-    ) -> AsyncGenerator[JournalChange]:
-        """Iterate over the journals of this book as they are committed, in commit order, without end.
+        self,
+        account: AccountLike | None = None,
+        *,
+        kinds: Collection[type] = ALL_KINDS,
+        template: str | None = None,
+        books: Collection["Book | str"] | None = None,
+        after: ChangePosition | Mapping[str, Any] | dt.datetime | None = None,
+        buffer: int = 1_000,
+        on_overflow: Overflow = Overflow.WAIT,
+    ) -> ChangeSubscription:
+        """Subscribe to what is committed, in commit order, without end.
 
-        A void gives a `JournalVoided`, then the `JournalPosted` of its reversal. The stream opens with the
-        first step; to be sure of it beforehand use `medici_py.changes.open_changes`.
+        A journal gives a `JournalPosted`, then a `BalanceChanged` for each account that it moved and for each
+        one above; a void gives a `JournalVoided`, then what its reversal gives. All subscriptions of a
+        database share one change stream of the process; see `medici_py.change_subscription`.
 
         Args:
-            account: Only journals with a leg on these accounts or below, as in `balance`.
-            after: Where to go on, the ``position`` of an earlier change; from now on if left out.
+            account: Only journals with a leg on these accounts or below, and only their balances; as in
+                `balance`.
+            kinds: Only these of `JournalPosted`, `JournalVoided` and `BalanceChanged`.
+            template: Only journals that this template made.
+            books: Other books of the database, this one only if it is among them; a name is read with the
+                settings of this book.
+            after: Where to go on: the ``position`` of an earlier event or the document it was stored as, a
+                resume token, or a time after which it was committed. From now on if left out.
+            buffer: Events that may wait for the reader.
+            on_overflow: What happens when it is too slow for that.
 
         Raises:
-            InvalidQueryError: If *account* is no account; at the call.
-            ChangeHistoryLostError: If MongoDB no longer has what comes after *after*.
+            InvalidQueryError: If an argument cannot mean anything; at the call.
         """
-        return watch_accounts(
+        wanted = ChangeFilter.of(followed_books(self, books), parse_query_paths(account), kinds, template)
+        return ChangeSubscription(
+            self._store, wanted, parse_start(after), buffer=buffer, on_overflow=on_overflow
+        )
+
+    def subscribe(
+        self,
+        name: str,
+        account: AccountLike | None = None,
+        *,
+        kinds: Collection[type] = DEFAULT_KINDS,
+        template: str | None = None,
+        books: Collection["Book | str"] | None = None,
+        start: Start = "now",
+        holder: str | None = None,
+        lease_ttl_secs: float = DEFAULT_TTL_SECS,
+        idle_secs: float = DEFAULT_IDLE_SECS,
+        recovery_margin: dt.timedelta = DEFAULT_MARGIN,
+    ) -> DurableSubscription:
+        """Return the durable subscription *name*: its place in the changes is stored, and no crash loses one.
+
+        Of all that have its name, in any process, one is active. It delivers at least once and in order, or
+        exactly once together with what a handler writes; see `medici_py.durable_subscription`.
+
+        Args:
+            name: Unique in the database; the first to use it fixes what it asks for.
+            account: Only journals with a leg on these accounts or below, as in `balance`.
+            kinds: Types of the events wanted. `HistoryRecovered` comes in any case.
+            template: Only journals of the template with this code.
+            books: Books of this database, or names of such; this one if left out.
+            start: Where a new subscription begins: ``"now"``, ``"beginning"`` (every journal there is), a
+                `ChangePosition`, or an aware time. An existing one goes on where it is.
+            holder: Who this is, for people to read; host and process if left out.
+            lease_ttl_secs: How long after a crash another may take over.
+            idle_secs: How often the stored position moves on while nothing comes.
+            recovery_margin: How long before its commit a journal can have been recorded.
+
+        Raises:
+            InvalidQueryError: If an argument cannot mean anything.
+        """
+        wanted = ChangeFilter.of(followed_books(self, books), parse_query_paths(account), kinds, template)
+        return DurableSubscription(
             self._store,
-            self.name,
-            parse_query_paths(account),
-            after=after,
-            journal_model=self.settings.journal_model,
-            transaction_model=self.settings.transaction_model,
+            name,
+            wanted,
+            start=start,
+            holder=holder,
+            lease_ttl_secs=lease_ttl_secs,
+            idle_secs=idle_secs,
+            recovery_margin=recovery_margin,
         )
 
     async def list_accounts(self, **reads: Unpack[Reads]) -> list[str]:

@@ -9,6 +9,7 @@ is inserted. So the stream shows `LegInserted` any number of times, then `Journa
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Self, TypeAlias
 
 from bson import ObjectId
@@ -19,6 +20,10 @@ from medici_py.store import JOURNALS, TRANSACTIONS
 
 Document: TypeAlias = Mapping[str, Any]
 
+_TIMESTAMP_TYPE = "82"
+_TIME_DIGITS = 18  # the type and eight bytes of time, in hexadecimal
+_AFTER_ALL_TOKENS = "FF"
+
 
 @dataclass(frozen=True, slots=True)
 class ChangePosition:
@@ -28,19 +33,58 @@ class ChangePosition:
         token: MongoDB's resume token; None if only the time is known.
         cluster_time: The commit time of the newest change up to here, as far as it is known. Without a
             token, the place is right after everything committed at this time.
+        seen: How many of the events that the next journal brings were handed out, too: a journal may bring
+            several. A stream that hands out whole journals passes this over, and repeats the journal.
     """
 
     token: Mapping[str, Any] | None
     cluster_time: Timestamp | None
+    seen: int = 0
 
     def to_document(self) -> dict[str, Any]:
         """Return a document to store; `from_document` reads it back."""
-        return {"token": None if self.token is None else dict(self.token), "cluster_time": self.cluster_time}
+        token = None if self.token is None else dict(self.token)
+        document: dict[str, Any] = {"token": token, "cluster_time": self.cluster_time}
+        return document | {"seen": self.seen} if self.seen else document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what `to_document` made."""
-        return cls(document["token"], document["cluster_time"])
+        return cls(document["token"], document["cluster_time"], document.get("seen", 0))
+
+    @property
+    def sort_key(self) -> str:
+        """A text that sorts positions of one deployment as they follow each other; `seen` does not count.
+
+        What is no token of MongoDB's comes before everything.
+
+        Source: MongoDB's resume tokens are hexadecimal texts made to be compared; they begin with a type
+        and the cluster time.
+        """
+        if self.token is not None:
+            data = self.token.get("_data")
+            return data if isinstance(data, str) and data.startswith(_TIMESTAMP_TYPE) else ""
+        return "" if self.cluster_time is None else _after_everything_at(self.cluster_time)
+
+    def as_opened(self) -> "ChangePosition":
+        """Return the place at which a stream that was opened here, without a change so far, begins.
+
+        Source: MongoDB names it by the first moment that it will show, one after the newest that was there.
+        """
+        key = self.sort_key
+        if self.token is None or not key:
+            return self
+        time, increment = int(key[2:10], 16), int(key[10:_TIME_DIGITS], 16)
+        return ChangePosition(None, Timestamp(time, max(0, increment - 1)))
+
+    def or_later(self, other: "ChangePosition") -> "ChangePosition":
+        """Return this position or *other*, whichever comes later."""
+        return other if other.sort_key > self.sort_key else self
+
+    @property
+    def idle_sort_key(self) -> str:
+        """`sort_key` for a place where the server had nothing more: after everything of the same moment."""
+        return self.sort_key[:_TIME_DIGITS] + _AFTER_ALL_TOKENS
 
     def watch_options(self) -> dict[str, Any]:
         """Return the driver's options for a stream of what comes after this place."""
@@ -93,6 +137,55 @@ JournalChange: TypeAlias = JournalPosted | JournalVoided
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceChanged:
+    """A journal moved the balance of an account, by a leg on the account itself or below it.
+
+    Attributes:
+        book: Name of the book.
+        account: The account, parts joined with ``:``.
+        dimensions: The values of the book's dimensions for which the balance is; empty if it has none.
+        balance: Credits minus debits of the account and everything below it, after the journal. Journals
+            that were committed together count one after the other; after the last of them it is what
+            ``book.balance()`` says.
+        notes: Number of legs behind it.
+        journal_id: The journal.
+        position: To resume right after this event.
+        committed_at: The server's wall clock at the commit; aware, UTC.
+    """
+
+    book: str
+    account: str
+    dimensions: Mapping[str, Any]
+    balance: Decimal
+    notes: int
+    journal_id: ObjectId
+    position: ChangePosition
+    committed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped:
+    """A subscriber that drops what it has no room for has missed events here.
+
+    Attributes:
+        count: How many.
+        after: The place before the first of them: a subscription that begins there sees them.
+        position: The place after the last of them.
+    """
+
+    count: int
+    after: ChangePosition
+    position: ChangePosition
+
+
+BookEvent: TypeAlias = JournalPosted | JournalVoided | BalanceChanged
+"""What happens in a book."""
+
+ChangeEvent: TypeAlias = BookEvent | EventsDropped
+"""What a subscription hands out."""
+
+
+@dataclass(frozen=True, slots=True)
 class LegInserted:
     """A leg as it was inserted; ``in_transaction`` if more may belong to the same commit."""
 
@@ -104,11 +197,12 @@ class LegInserted:
 
 @dataclass(frozen=True, slots=True)
 class JournalInserted:
-    """A journal as it was inserted, after its legs."""
+    """A journal as it was inserted, after its legs; ``in_transaction`` if they belong to the same commit."""
 
     journal: Document
     position: ChangePosition
     committed_at: datetime
+    in_transaction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +238,13 @@ def read_change(document: Document) -> StoredChange:
         case "insert", collection if collection == TRANSACTIONS:
             return LegInserted(document["fullDocument"], "txnNumber" in document, position, committed_at)
         case "insert", _:
-            return JournalInserted(document["fullDocument"], position, committed_at)
+            return JournalInserted(
+                document["fullDocument"], position, committed_at, in_transaction="txnNumber" in document
+            )
         case _:
             reason = document["updateDescription"]["updatedFields"].get("void_reason")
             return JournalFlagged(document["documentKey"]["_id"], str(reason or ""), position, committed_at)
+
+
+def _after_everything_at(cluster_time: Timestamp) -> str:
+    return f"{_TIMESTAMP_TYPE}{cluster_time.time:08X}{cluster_time.inc:08X}{_AFTER_ALL_TOKENS}"

@@ -22,6 +22,7 @@ from medici_py.cli_connection import (
     fail,
 )
 from medici_py.cli_rollups import roll_up
+from medici_py.cli_templates import templates
 from medici_py.documents import Journal, Transaction
 from medici_py.driver import snapshot_session
 from medici_py.errors import (
@@ -258,3 +259,4 @@ def _read(option: str, parse: Callable[[Any], T], text: object) -> T:
 app.command()(verify)
 app.command()(rebuild)
 app.command("roll-up")(roll_up)
+app.command()(templates)

@@ -29,6 +29,10 @@ allowed stands in the message, and the facts are attributes::
       ChangeStreamError                500   a stream of changes ended
         ChangeStreamInterruptedError   500   MongoDB was away for too long
         ChangeHistoryLostError         500   MongoDB no longer has what comes next
+      SubscriptionMismatchError        400   a durable subscription of the name asks for other events
+      UnacknowledgedEventsError        400   a subscriber that acknowledges nothing
+      LeaseLostError                   400   a lease that somebody else has, or may have
+      LeaseUnavailableError            400   a lease that others held for as long as was waited
       SnapshotReadError                500   live balances could not be read
       LiveBalancesClosedError          500   live balances were asked outside their life
       SnapshotExpiredError             500   a snapshot was read for longer than the server keeps it
@@ -38,7 +42,7 @@ allowed stands in the message, and the facts are attributes::
       RollUpRefusedError               400   a book that keeps no running balances
       RollUpUnderWayError              400   another process rolls the book up
 
-The last eleven are defined beside what raises them; `medici_py` exports them all.
+Those after `UnsupportedDeploymentError` are defined beside what raises them; `medici_py` exports them all.
 
 Source: medici 7.4, ``src/errors``; the leaves medici does not have are ours.
 """

@@ -28,6 +28,7 @@ from medici_py.errors import (
 )
 from medici_py.group_commit import CommitStats, GroupCommitter
 from medici_py.instants import utc_now
+from medici_py.journal_header import stored_header
 from medici_py.money import MAX_DIGITS
 from medici_py.posting import EntryWriter, Written
 from medici_py.posting_plan import Plan, leg_contents
@@ -290,6 +291,7 @@ class PostingDesk:
             # The unit is refused, so that the database never has the other one.
             user = "another entry of the same batch"
             first_memo, first_legs = beside.entry.memo, leg_contents(beside.entry)
+            first_header = beside.entry.header_content
         else:
             first = await self.standing(plan, used.journal, session)
             if first is None:
@@ -298,6 +300,7 @@ class PostingDesk:
             legs = self._store.transactions if session else self._store.latest_transactions
             stored = legs.find({"_journal": used.journal, "book": plan.book}, session=session)
             first_memo, first_legs = first.memo, [stored_content(leg, first.memo) async for leg in stored]
+            first_header = stored_header(first)
         difference = difference_text(
             memo=plan.entry.memo,
             legs=leg_contents(plan.entry),
@@ -305,6 +308,8 @@ class PostingDesk:
             used=used,
             first_memo=first_memo,
             first_legs=first_legs,
+            header=plan.entry.header_content,
+            first_header=first_header,
         )
         key = plan.entry.key
         return DuplicateEntryError(

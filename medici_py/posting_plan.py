@@ -149,7 +149,11 @@ def _values(leg: Leg, fields: Sequence[str]) -> DimensionValues:
 
 def _key(entry: Entry, text: str) -> EntryKey:
     digest = content_digest(
-        entry.memo, entry.original_journal, leg_contents(entry), entry.rules.codec_options
+        entry.memo,
+        entry.original_journal,
+        leg_contents(entry),
+        entry.rules.codec_options,
+        header=entry.header_content,
     )
     return EntryKey(text, digest, entry.date)
 

@@ -267,7 +267,13 @@ class TestSetUp:
         names = set(await any_database.list_collection_names())
         ours = {name for name in names if name.startswith("medici_py_")}
         assert {"medici_journals", "medici_transactions", "medici_locks", "medici_balances"} == names - ours
-        assert {"medici_py_balances", "medici_py_keys", "medici_py_books", "medici_py_stripes"} == ours
+        assert ours == {
+            "medici_py_balances",
+            "medici_py_keys",
+            "medici_py_books",
+            "medici_py_stripes",
+            "medici_py_templates",
+        }
 
 
 class TestTransactions:

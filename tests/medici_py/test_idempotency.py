@@ -155,6 +155,7 @@ async def test_other_content_under_a_used_key_is_refused_naming_the_difference(b
 
 async def test_entry_that_shares_a_transaction_with_another_one_under_its_key_is_refused(book: Book) -> None:
     """The first of a burst stands; the error names its journal though both came at once."""
+    await book.entry("the book is begun").debit("A", 1).credit("B", 1).commit()
     mine, other = payment(book), book.entry("other", key="k").debit("A", 1).credit("B", 1)
     first, error = await asyncio.gather(mine.commit(), other.commit(), return_exceptions=True)
     assert isinstance(first, Journal)

@@ -26,6 +26,10 @@ CODES = {
     "IncompleteJournalError": 500,
     "UnreadableDocumentError": 500,
     "IndexConflictError": 500,
+    "TemplateError": 400,
+    "TemplateParamsError": 400,
+    "TemplateChangedError": 400,
+    "UnknownTemplateError": 400,
     "UnsupportedDeploymentError": 500,
 }
 

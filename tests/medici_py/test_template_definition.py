@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from bson import ObjectId
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -131,6 +131,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=5), st.randoms())
 def test_order_of_keys_changes_no_fingerprint(value: dict[str, Any], random: Any) -> None:
     """At the top and below."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medici_py import Layer, Side, TemplateLeg
@@ -126,6 +126,7 @@ LEGS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(LEGS)
 def test_legs_balance_exactly_if_no_currency_and_layer_has_a_remainder(legs: list[TemplateLeg]) -> None:
     """The same as adding up signed amounts."""

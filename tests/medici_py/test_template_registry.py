@@ -125,8 +125,7 @@ async def test_changed_template_under_an_old_version_is_refused_with_the_differe
         await register_templates(bank, [deposit(2), deposit(entry_type="DEPOSIT_BTC")])
     error = caught.value
     assert str(error).splitlines() == [
-        "Template DEPOSIT was changed, and version 1 is registered as it was. Raise the version, or restore "
-        "the template. What differs:",
+        "Template DEPOSIT was changed, and version 1 is registered as it was. Raise the version, or restore the template. What differs:",
         '-samples[0].legs[0].entry_type: "DEPOSIT"',
         '+samples[0].legs[0].entry_type: "DEPOSIT_BTC"',
         '-samples[0].legs[1].entry_type: "DEPOSIT"',

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from bson import ObjectId
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
@@ -18,6 +18,7 @@ from medici_py import (
     Book,
     DuplicateEntryError,
     InsufficientBalanceError,
+    Journal,
     Layer,
     Side,
     TemplateError,
@@ -27,6 +28,7 @@ from medici_py import (
     TemplateRef,
     TransactionError,
     TransactionTemplate,
+    init_models,
     mongo_transaction,
     post,
     template_entry,
@@ -231,6 +233,7 @@ def pair(both: dict[str, Any], **of_credit: Any) -> TransactionTemplate[Legs]:
 class TestFingerprintProperty:
     """Equal legs, equal fingerprint; other legs, another fingerprint."""
 
+    @settings(deadline=None)
     @given(PAIRS, st.sampled_from(sorted(LEG_CHANGES)), st.data())
     def test_fingerprint_changes_with_any_change_of_a_leg_and_with_nothing_else(
         self, both: dict[str, Any], name: str, data: st.DataObject
@@ -240,12 +243,14 @@ class TestFingerprintProperty:
         same = changed[name] == both[name]
         assert (pair(both).fingerprint() == pair(changed).fingerprint()) is same
 
+    @settings(deadline=None)
     @given(PAIRS)
     def test_sides_and_their_order_matter(self, both: dict[str, Any]) -> None:
         """The sequence is stored with each leg."""
         debit, credit = leg(**both), leg(**both | {"side": Side.CREDIT})
         assert of_legs(debit, credit).fingerprint() != of_legs(credit, debit).fingerprint()
 
+    @settings(deadline=None)
     @given(AMOUNTS, st.dictionaries(st.text(max_size=2), st.integers(-9, 9), max_size=4))
     def test_fingerprint_does_not_depend_on_how_things_are_written(
         self, amount: Any, meta: dict[str, int]
@@ -278,6 +283,7 @@ ANY_LEG = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ANY_LEG, max_size=5))
 def test_template_makes_balanced_legs_or_is_refused(legs: list[dict[str, Any]]) -> None:
     """Whatever its function returns: nothing else ever reaches a book."""
@@ -538,6 +544,23 @@ class TestPosting:
         assert (await book.verify()).clean
 
 
+async def test_node_reads_and_voids_the_journal_of_a_template(node: Any, mongo_database: Any) -> None:
+    """It passes over what it does not know, and leaves it where it is."""
+    await init_models(mongo_database)
+    book = Book("Shared", mongo_database, dimensions=DIMENSIONS, running_balances=False)
+    journal = await post(book, TRANSFER, VECTOR, external_id="x", metadata={"a": 1})
+    node_book = node.book("Shared")
+    in_btc = {"currency": "BTC", "layer": "SETTLED"}
+    assert (await node_book.balance("Recipient", in_btc)).balance == 1290
+    await node_book.void(journal.id)
+    assert (await book.balance("Recipient", in_btc)).balance == 0
+    stored = Journal.from_document(await mongo_database.medici_journals.find_one({"_id": journal.id}))
+    assert stored.voided
+    assert stored.template == TemplateRef("TRANSFER", 1)
+    assert (stored.correlation_id, stored.external_id, stored.metadata) == (str(journal.id), "x", {"a": 1})
+    assert (await book.verify()).clean
+
+
 class TestExternalId:
     """An external id posts once in a book."""
 
@@ -571,6 +594,41 @@ class TestExternalId:
         assert "has debit 101 on Sender" in message
         assert "lacks debit 100 on Sender" in message
         assert await counts(bank) == (1, 4, 1)
+
+    @pytest.mark.parametrize(
+        ("changes", "difference"),
+        [
+            ({"correlation_id": "c"}, "correlation_id c instead of none"),
+            ({"metadata": {"a": 2}}, "metadata {'a': 2} instead of {'a': 1}"),
+            ({"metadata": None}, "metadata none instead of {'a': 1}"),
+            (
+                {"template": dataclasses.replace(TRANSFER, version=2)},
+                "template TRANSFER version 2 instead of",
+            ),
+        ],
+    )
+    async def test_what_the_journal_says_of_itself_is_content_too(
+        self, book: Book, changes: dict[str, Any], difference: str
+    ) -> None:
+        """Another template, version, correlation id or metadata under one id is another posting."""
+        is_so: dict[str, Any] = {"template": TRANSFER, "external_id": "x", "metadata": {"a": 1}}
+        other = is_so | changes
+        await post(book, params=VECTOR, **is_so)
+        with pytest.raises(DuplicateEntryError) as caught:
+            await post(book, params=VECTOR, **other)
+        assert f"which is another entry: this one {difference}" in str(caught.value)
+        assert str(caught.value).endswith("Nothing was written.")
+        assert (await post(book, params=VECTOR, **is_so)).replayed
+
+    async def test_it_is_content_within_a_batch(self, book: Book, bank: Any) -> None:
+        """Two entries of one batch are compared before anything is written."""
+        batch = book.batch()
+        for correlation_id in (None, "c"):
+            batch.add(template_entry(book, TRANSFER, VECTOR, key="k", correlation_id=correlation_id))
+        with pytest.raises(DuplicateEntryError, match="correlation_id c instead of none"):
+            async with batch:
+                pass
+        assert await counts(bank) == (0, 0, 0)
 
     async def test_key_beside_it_must_be_the_same(self, book: Book) -> None:
         """Two keys would be two answers to the question whether it was posted."""

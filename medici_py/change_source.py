@@ -1,0 +1,91 @@
+"""The entries of a database's stream of changes, completed by look-ups where the stream is not enough."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from medici_py.change_assembly import in_posting_order, is_complete
+from medici_py.change_entries import Entry, EntryAssembly, JournalEntry, VoidEntry, template_code
+from medici_py.change_events import ChangePosition
+from medici_py.change_feed import ChangeFeed, FeedSettings, interrupted_at
+from medici_py.errors import IncompleteJournalError
+from medici_py.store import Store
+from medici_py.turnover_snapshot import path_of
+
+
+class ChangeSource:
+    """The entries of all books after a position, in commit order. For one reader.
+
+    Args:
+        store: The database.
+        after: Where to begin; None for the moment of `open`.
+        settings: How patient to be with the server.
+    """
+
+    def __init__(self, store: Store, *, after: ChangePosition | None, settings: FeedSettings) -> None:
+        self._store = store
+        # What was seen of the next journal is for the subscriber to know.
+        place = after and replace(after, seen=0)
+        self._feed = ChangeFeed(store.database, None, after=place, settings=settings)
+        self._assembly = EntryAssembly()
+
+    @property
+    def position(self) -> ChangePosition:
+        """The place after everything that was handed out."""
+        return self._feed.position
+
+    async def open(self) -> None:
+        """Open the stream on the server; errors are those of `ChangeFeed.open`."""
+        await self._feed.open()
+
+    async def close(self) -> None:
+        """Close the cursor on the server. Idempotent."""
+        await self._feed.close()
+
+    async def next(self) -> Sequence[Entry] | None:
+        """Wait for the next change; return the entries that it completes, None if there is none so far.
+
+        Raises:
+            UnsupportedDeploymentError: If the server has no change streams.
+            ChangeStreamError: If the stream ended, or a look-up failed; its leaves say which case it is.
+        """
+        before = self._feed.position
+        change = await self._feed.next()
+        if change is None:
+            return None
+        entries = self._assembly.take(change, before)
+        with interrupted_at(before):
+            for entry in entries:
+                if isinstance(entry, JournalEntry) and not is_complete(entry.change.journal, entry.legs):
+                    await self._look_up_legs(entry)
+        return entries
+
+    async def look_up(self, entry: VoidEntry) -> None:
+        """Complete a void with what its flag does not say.
+
+        Raises:
+            ChangeStreamInterruptedError: If the look-up failed.
+        """
+        with interrupted_at(entry.before):
+            voided = entry.change.journal_id
+            journal = await self._store.latest_journals.find_one({"_id": voided}, {"book": 1, "template": 1})
+            if journal is None:
+                return
+            entry.book, entry.template = str(journal["book"]), template_code(journal)
+            legs = self._store.latest_transactions.find({"_journal": voided}, {"account_path": 1})
+            entry.paths = [path_of(leg) async for leg in legs]
+
+    async def _look_up_legs(self, entry: JournalEntry) -> None:
+        # The stream began between the legs and their journal, or there were too many to keep.
+        journal = entry.change.journal
+        found = self._store.latest_transactions.find({"_journal": journal["_id"]}).sort("_id")
+        stored = [leg async for leg in found]
+        entry.legs = in_posting_order(journal, stored)
+        if entry.change.in_transaction:
+            entry.counted = entry.legs
+        if not is_complete(journal, stored):
+            entry.fault = IncompleteJournalError(
+                journal_id=journal["_id"],
+                book=entry.book,
+                expected=len(journal["_transactions"]),
+                found=len(stored),
+            )

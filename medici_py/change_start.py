@@ -1,0 +1,65 @@
+"""Where a subscription to changes begins. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bson.timestamp import Timestamp
+
+from medici_py.change_events import ChangePosition
+from medici_py.errors import InvalidQueryError
+from medici_py.instants import parse_instant
+
+_CLOCKS_DIFFER = timedelta(seconds=10)
+_LATEST_SECOND = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a subscription begins.
+
+    Attributes:
+        position: The place; None for the moment of opening.
+        since: Only what was committed after this time, by the server's wall clock; None for all.
+    """
+
+    position: ChangePosition | None = None
+    since: datetime | None = None
+
+
+def parse_start(after: ChangePosition | Mapping[str, Any] | datetime | None) -> Start:
+    """Read where a subscription is to begin: a position, a stored one, a resume token, a time, or now.
+
+    Raises:
+        InvalidQueryError: If it is none of these.
+    """
+    match after:
+        case None | ChangePosition(token=None, cluster_time=None):
+            return Start()
+        case ChangePosition():
+            return Start(after)
+        case Mapping() if "_data" in after:
+            return Start(ChangePosition(after, None))
+        case Mapping() if "token" in after and "cluster_time" in after:
+            return parse_start(ChangePosition.from_document(after))
+        case datetime():
+            return _start_at(after)
+        case _:
+            raise InvalidQueryError(
+                f"after={after!r} refused: give a position, a document that one was stored as, a resume "
+                "token, a datetime with a time zone, or None for now.",
+                field="after",
+                value=after,
+            )
+
+
+def _start_at(instant: datetime) -> Start:
+    try:
+        since = parse_instant(instant)
+    except ValueError as exc:
+        raise InvalidQueryError(f"after={instant!r} refused: {exc}", field="after", value=instant) from exc
+    # Commit times are whole seconds of a clock that is not quite the wall clock.
+    earlier = max(since - _CLOCKS_DIFFER, datetime.fromtimestamp(0, tz=UTC))
+    seconds = min(int(earlier.timestamp()), _LATEST_SECOND)
+    return Start(ChangePosition(None, Timestamp(seconds, 0)), since)
