@@ -149,6 +149,7 @@ class AllocationReconciler:
         finally:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
+            self._health = replace(self._health, stream_up=False)
 
     async def _allocate(self, session: Any) -> tuple[LiabilityBalances, Journal | None]:
         found = await self._ledger.liability_balances(session)

@@ -4,12 +4,11 @@ Every write runs in one MongoDB transaction of its own, or joins the caller's se
 whole satoshi and whole cents.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from bson import ObjectId
-from pymongo import ReadPreference
 
 from medici_py import (
     Book,
@@ -22,7 +21,7 @@ from medici_py import (
     register_templates,
 )
 from stablesats.ledger import templates
-from stablesats.ledger.balances import DealerBalances, LiabilityBalances, whole_minor
+from stablesats.ledger.balances import DealerBalances, LiabilityBalances
 from stablesats.ledger.chart import (
     EXCHANGE_POSITION_BOOK,
     STABLESATS_BOOK,
@@ -31,17 +30,27 @@ from stablesats.ledger.chart import (
     Layer,
 )
 from stablesats.ledger.chart_registry import register_chart
+from stablesats.ledger.settled_balances import SettledBalances
 from stablesats.ledger.templates import (
-    AllocationChange,
     PositionChange,
-    TradeAmounts,
-    require_allocation,
-    require_positive,
+    allocation_change,
+    position_change,
+    trade_amounts,
 )
 
 P = TypeVar("P", bound=TemplateParams)
 
 DIMENSIONS: Final[Mapping[str, str | None]] = {"currency": None, "layer": Layer.SETTLED.value}
+
+_LIABILITIES: Final = (
+    Account.STABLESATS_LIABILITY,
+    Account.OKEX_ALLOCATION,
+    Account.BITFINEX_ALLOCATION,
+    Account.STABLESATS_OMNIBUS,
+)
+
+_EVERY: Final = tuple((account, currency) for account in Account for currency in account.currencies)
+"""Each account in each of its currencies, in the order of the chart."""
 
 Reference = Mapping[str, object]
 """What identifies an event elsewhere: ids of trades, payments, positions."""
@@ -59,6 +68,7 @@ class Ledger:
         self.database = database
         self.stablesats = Book(STABLESATS_BOOK, database, precision=0, dimensions=DIMENSIONS)
         self.exchange_position = Book(EXCHANGE_POSITION_BOOK, database, precision=0, dimensions=DIMENSIONS)
+        self._settled = SettledBalances(self.stablesats, self.exchange_position)
 
     @property
     def books(self) -> tuple[Book, Book]:
@@ -103,15 +113,9 @@ class Ledger:
             AmountError: If an amount is not a whole number above zero. Nothing is written.
             DuplicateEntryError: If *key* was used with another amount, date or reference. Nothing is written.
         """
-        require_positive(sats=sats, cents=cents)
+        amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
-            templates.USER_BUYS_USD,
-            TradeAmounts(sats=sats, cents=cents),
-            at=at,
-            reference=reference,
-            key=key,
-            session=session,
+            templates.USER_BUYS_USD, amounts, at=at, reference=reference, key=key, session=session
         )
 
     async def user_sells_usd(
@@ -128,15 +132,9 @@ class Ledger:
 
         Arguments and errors as in `user_buys_usd`.
         """
-        require_positive(sats=sats, cents=cents)
+        amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
-            templates.USER_SELLS_USD,
-            TradeAmounts(sats=sats, cents=cents),
-            at=at,
-            reference=reference,
-            key=key,
-            session=session,
+            templates.USER_SELLS_USD, amounts, at=at, reference=reference, key=key, session=session
         )
 
     async def revert_user_buys_usd(
@@ -165,11 +163,9 @@ class Ledger:
             AmountError: As in `user_buys_usd`.
             DuplicateEntryError: As in `user_buys_usd`.
         """
-        require_positive(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
             templates.REVERT_USER_BUYS_USD,
-            TradeAmounts(sats=sats, cents=cents),
+            trade_amounts(sats=sats, cents=cents),
             at=at,
             reference=reference,
             key=f"revert:{reverted}" if key is None else key,
@@ -189,11 +185,9 @@ class Ledger:
         session: Any = None,
     ) -> Journal:
         """Take back a journal of `user_sells_usd`; arguments and errors as in `revert_user_buys_usd`."""
-        require_positive(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
             templates.REVERT_USER_SELLS_USD,
-            TradeAmounts(sats=sats, cents=cents),
+            trade_amounts(sats=sats, cents=cents),
             at=at,
             reference=reference,
             key=f"revert:{reverted}" if key is None else key,
@@ -217,30 +211,20 @@ class Ledger:
             AmountError: If an amount is not a whole number above zero. Nothing is written.
             DuplicateEntryError: If the quote was accepted with other content. Nothing is written.
         """
-        require_positive(sats=sats, cents=cents)
+        reference, key = {"quote_id": quote_id}, f"quote:{quote_id}"
+        amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
-            templates.BUY_USD_QUOTE_ACCEPTED,
-            TradeAmounts(sats=sats, cents=cents),
-            at=at,
-            reference={"quote_id": quote_id},
-            key=f"quote:{quote_id}",
-            session=session,
+            templates.BUY_USD_QUOTE_ACCEPTED, amounts, at=at, reference=reference, key=key, session=session
         )
 
     async def sell_usd_quote_accepted(
         self, *, sats: int, cents: int, at: datetime, quote_id: str, session: Any = None
     ) -> Journal:
         """Book that a user accepted to be paid *sats* for *cents*; as `buy_usd_quote_accepted`."""
-        require_positive(sats=sats, cents=cents)
+        reference, key = {"quote_id": quote_id}, f"quote:{quote_id}"
+        amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
-            self.stablesats,
-            templates.SELL_USD_QUOTE_ACCEPTED,
-            TradeAmounts(sats=sats, cents=cents),
-            at=at,
-            reference={"quote_id": quote_id},
-            key=f"quote:{quote_id}",
-            session=session,
+            templates.SELL_USD_QUOTE_ACCEPTED, amounts, at=at, reference=reference, key=key, session=session
         )
 
     async def increase_exchange_position(
@@ -253,14 +237,9 @@ class Ledger:
         Raises:
             AmountError: If *cents* is not a whole number above zero. Nothing is written.
         """
-        require_positive(cents=cents)
+        change = position_change(cents=cents)
         return await self._post(
-            self.exchange_position,
-            templates.INCREASE_EXCHANGE_POSITION,
-            PositionChange(cents=cents),
-            at=at,
-            reference=reference,
-            session=session,
+            templates.INCREASE_EXCHANGE_POSITION, change, at=at, reference=reference, session=session
         )
 
     async def decrease_exchange_position(
@@ -270,14 +249,9 @@ class Ledger:
 
         As `increase_exchange_position`.
         """
-        require_positive(cents=cents)
+        change = position_change(cents=cents)
         return await self._post(
-            self.exchange_position,
-            templates.DECREASE_EXCHANGE_POSITION,
-            PositionChange(cents=cents),
-            at=at,
-            reference=reference,
-            session=session,
+            templates.DECREASE_EXCHANGE_POSITION, change, at=at, reference=reference, session=session
         )
 
     async def adjust_exchange_allocation(
@@ -296,14 +270,8 @@ class Ledger:
         Raises:
             AmountError: If both are zero, or one is no whole number. Nothing is written.
         """
-        require_allocation(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents)
-        return await self._post(
-            self.stablesats,
-            templates.ADJUST_EXCHANGE_ALLOCATION,
-            AllocationChange(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents),
-            at=at,
-            session=session,
-        )
+        change = allocation_change(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents)
+        return await self._post(templates.ADJUST_EXCHANGE_ALLOCATION, change, at=at, session=session)
 
     async def mirror_okx_position(
         self,
@@ -329,7 +297,7 @@ class Ledger:
         """
 
         async def correct(session: Any) -> Journal | None:
-            mirrored = await self._balance(Account.OKEX_POSITION, Currency.USD, session=session)
+            mirrored = await self._settled.total([Account.OKEX_POSITION], Currency.USD, session=session)
             change = signed_exposure_cents - mirrored
             if change == 0:
                 return None
@@ -349,9 +317,9 @@ class Ledger:
         The dollars owed are of one moment; bitcoin and position are read on their own and may be a trade
         apart from them.
         """
-        usd = await self._balances(_LIABILITIES, Currency.USD)
-        btc = await self._balances({Account.STABLESATS_BTC_WALLET}, Currency.BTC)
-        position = await self._balances({Account.OKEX_POSITION}, Currency.USD)
+        usd = await self._settled.each(_LIABILITIES, Currency.USD)
+        btc = await self._settled.each([Account.STABLESATS_BTC_WALLET], Currency.BTC)
+        position = await self._settled.each([Account.OKEX_POSITION], Currency.USD)
         known = usd | btc | position
         return DealerBalances.of(lambda account, _currency: known[account])
 
@@ -364,7 +332,7 @@ class Ledger:
         Raises:
             LedgerDamagedError: If a balance is not a whole number of cents.
         """
-        known = await self._balances(_LIABILITIES, Currency.USD, session=session)
+        known = await self._settled.each(_LIABILITIES, Currency.USD, session=session)
         return LiabilityBalances.of(lambda account, _currency: known[account])
 
     async def hedge_target_cents(self) -> int:
@@ -373,64 +341,23 @@ class Ledger:
         The sum of what is allocated to OKX and what is not allocated yet
         (`DealerBalances.hedge_target_cents`).
         """
-        return await self._balance((Account.OKEX_ALLOCATION, Account.STABLESATS_LIABILITY), Currency.USD)
+        accounts = (Account.OKEX_ALLOCATION, Account.STABLESATS_LIABILITY)
+        return await self._settled.total(accounts, Currency.USD)
 
     async def account_balances(self) -> list[tuple[Account, Currency, int]]:
         """Settled credit minus debit of every account in each of its currencies, in minor units.
 
         What one book holds in one currency is of one moment, and so adds up to zero.
         """
-        known = {
-            (book, currency): await self._balances(
-                {account for account in Account if account.book == book and currency in account.currencies},
-                currency,
-            )
-            for book, currency in dict.fromkeys(
-                (account.book, currency) for account in Account for currency in account.currencies
-            )
-        }
-        return [
-            (account, currency, known[account.book, currency][account])
-            for account in Account
-            for currency in account.currencies
-        ]
-
-    async def _balance(
-        self, account: Account | tuple[Account, ...], currency: Currency, session: Any = None
-    ) -> int:
-        accounts = account if isinstance(account, tuple) else (account,)
-        answer = await self._book_of(accounts[0]).balance(
-            [each.code for each in accounts],
-            _settled(currency),
-            session=session,
-            # Never a secondary, whatever the connection string prefers: it would hedge what was owed before.
-            read_preference=ReadPreference.PRIMARY,
-        )
-        return whole_minor(answer.balance, currency, *accounts)
-
-    async def _balances(
-        self, accounts: Collection[Account], currency: Currency, session: Any = None
-    ) -> dict[Account, int]:
-        """The balance of each of *accounts*, all of one book, in one read."""
-        found = await self._book_of(next(iter(accounts))).balances(
-            [account.code for account in accounts],
-            _settled(currency),
-            session=session,
-            read_preference=ReadPreference.PRIMARY,  # as in `_balance`
-        )
-        return {
-            account: whole_minor(found[account.code].balance, currency, account)
-            if account.code in found
-            else 0
-            for account in accounts
-        }
-
-    def _book_of(self, account: Account) -> Book:
-        return self.stablesats if account.book == STABLESATS_BOOK else self.exchange_position
+        known: dict[tuple[Account, Currency], int] = {}
+        for book, currency in dict.fromkeys((account.book, currency) for account, currency in _EVERY):
+            accounts = [account for account, each in _EVERY if (account.book, each) == (book, currency)]
+            found = await self._settled.each(accounts, currency)
+            known |= {(account, currency): balance for account, balance in found.items()}
+        return [(account, currency, known[account, currency]) for account, currency in _EVERY]
 
     async def _post(
         self,
-        book: Book,
         template: TransactionTemplate[P],
         params: P,
         *,
@@ -440,6 +367,8 @@ class Ledger:
         reverted: ObjectId | None = None,
         session: Any,
     ) -> Journal:
+        # The position has a book of its own; everything else is about users' dollars.
+        book = self.exchange_position if isinstance(params, PositionChange) else self.stablesats
         return await post(
             book,
             template,
@@ -450,17 +379,3 @@ class Ledger:
             metadata=reference,
             session=session,
         )
-
-
-_LIABILITIES: Final = frozenset(
-    {
-        Account.STABLESATS_LIABILITY,
-        Account.OKEX_ALLOCATION,
-        Account.BITFINEX_ALLOCATION,
-        Account.STABLESATS_OMNIBUS,
-    }
-)
-
-
-def _settled(currency: Currency) -> dict[str, str]:
-    return {"currency": currency.value, "layer": Layer.SETTLED.value}

@@ -60,29 +60,45 @@ class AllocationChange(TemplateParams):
     bitfinex_cents: int = 0
 
 
-def require_positive(**amounts: int) -> None:
-    """Check that every amount is a whole number above zero.
+def trade_amounts(*, sats: int, cents: int) -> TradeAmounts:
+    """Params of a trade or a quote.
 
     Raises:
-        AmountError: If not; it names the amount.
+        AmountError: If an amount is not a whole number above zero.
     """
-    for name, amount in amounts.items():
-        _require_whole(name, amount)
-        if amount <= 0:
-            msg = f"{name} must be a whole number above zero, got {amount!r}; swap the sides to take it back"
-            raise AmountError(msg)
+    _require_positive("sats", sats)
+    _require_positive("cents", cents)
+    return TradeAmounts(sats=sats, cents=cents)
 
 
-def require_allocation(*, okex_cents: int, bitfinex_cents: int) -> None:
-    """Check that both amounts are whole numbers and something is allocated.
+def position_change(*, cents: int) -> PositionChange:
+    """Params of a change of the position.
 
     Raises:
-        AmountError: If not.
+        AmountError: If *cents* is not a whole number above zero.
+    """
+    _require_positive("cents", cents)
+    return PositionChange(cents=cents)
+
+
+def allocation_change(*, okex_cents: int, bitfinex_cents: int = 0) -> AllocationChange:
+    """Params of an allocation.
+
+    Raises:
+        AmountError: If an amount is not a whole number, or both are zero.
     """
     _require_whole("okex_cents", okex_cents)
     _require_whole("bitfinex_cents", bitfinex_cents)
     if okex_cents == bitfinex_cents == 0:
         msg = "okex_cents and bitfinex_cents are both 0: there is nothing to allocate, so post nothing"
+        raise AmountError(msg)
+    return AllocationChange(okex_cents=okex_cents, bitfinex_cents=bitfinex_cents)
+
+
+def _require_positive(name: str, amount: int) -> None:
+    _require_whole(name, amount)
+    if amount <= 0:
+        msg = f"{name} must be a whole number above zero, got {amount!r}; swap the sides to take it back"
         raise AmountError(msg)
 
 

@@ -49,7 +49,7 @@ def allocated(cents: int) -> LiabilityBalances:
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts reconcilers whose timer is a minute away, and stops them."""
-    running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
+    running: list[tuple[AllocationReconciler, asyncio.Event, asyncio.Task[None]]] = []
 
     def run(
         ledger: Ledger, **settings: Any
@@ -57,14 +57,17 @@ async def start() -> AsyncIterator[Start]:
         reconciler = reconciler_of(ledger, **{"period_secs": 60.0, "min_interval_secs": 0.0, **settings})
         stop = asyncio.Event()
         task = asyncio.create_task(reconciler.run(stop))
-        running.append((stop, task))
+        running.append((reconciler, stop, task))
         return reconciler, stop, task
 
     yield run
-    for stop, _ in running:
-        stop.set()
     async with asyncio.timeout(30):
-        await asyncio.gather(*(task for _, task in running))
+        for reconciler, stop, task in running:
+            # The driver forgets the socket of a connection that is cancelled while it is being made.
+            while not (task.done() or reconciler.health.stream_up or reconciler.health.stream_failures):
+                await asyncio.sleep(0.02)
+            stop.set()
+        await asyncio.gather(*(task for _, _, task in running))
 
 
 class TestReconcile:
@@ -291,11 +294,12 @@ class TestRun:
             raise AssertionError
 
         monkeypatch.setattr(ledger, "liability_balances", hangs)
-        _, stop, task = start(ledger)
+        reconciler, stop, task = start(ledger)
+        await eventually(lambda: health(reconciler, lambda found: found.stream_up and hanging.is_set()))
+        stop.set()
         async with asyncio.timeout(30):
-            await hanging.wait()
-            stop.set()
             await task
+        assert not reconciler.health.stream_up
 
 
 async def has(ledger: Ledger, expected: LiabilityBalances) -> bool:

@@ -188,7 +188,7 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_books_agree_with_the_model(mongodb: EmbeddedMongo) -> None:
     """After every step, and the auditor finds nothing at the end."""
     run_state_machine_as_test(
-        lambda: LedgerMachine(mongodb.uri),  # type: ignore[arg-type] - any factory will do
+        lambda: LedgerMachine(mongodb.uri),  # type: ignore[arg-type]  # any factory will do
         settings=settings(
             max_examples=10, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
         ),

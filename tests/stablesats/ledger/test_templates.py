@@ -25,8 +25,9 @@ from stablesats.ledger.templates import (
     AllocationChange,
     PositionChange,
     TradeAmounts,
-    require_allocation,
-    require_positive,
+    allocation_change,
+    position_change,
+    trade_amounts,
 )
 
 SWAPPED = {Side.CREDIT: Side.DEBIT, Side.DEBIT: Side.CREDIT}
@@ -254,24 +255,39 @@ def test_params_are_whole_numbers(template: TransactionTemplate[Any], amount: An
 @pytest.mark.parametrize("amount", [0, -1])
 def test_amount_that_is_not_above_zero_is_refused(amount: int) -> None:
     """A reversal swaps the sides; a sign or a zero is a mistake."""
-    with pytest.raises(AmountError, match=f"cents must be a whole number above zero, got {amount}"):
-        require_positive(sats=1, cents=amount)
+    refused = f"must be a whole number above zero, got {amount}"
+    with pytest.raises(AmountError, match=f"sats {refused}"):
+        trade_amounts(sats=amount, cents=1)
+    with pytest.raises(AmountError, match=f"cents {refused}"):
+        trade_amounts(sats=1, cents=amount)
+    with pytest.raises(AmountError, match=f"cents {refused}"):
+        position_change(cents=amount)
 
 
 @pytest.mark.parametrize("amount", [True, False, 1.0, "1", None])
 def test_amount_that_is_not_whole_is_refused(amount: Any) -> None:
     """Not even one that could be read as a whole number."""
-    with pytest.raises(AmountError, match=f"sats must be a whole number of minor units, got {amount!r}"):
-        require_positive(sats=amount, cents=1)
-    with pytest.raises(
-        AmountError, match=f"okex_cents must be a whole number of minor units, got {amount!r}"
-    ):
-        require_allocation(okex_cents=amount, bitfinex_cents=1)
-    with pytest.raises(AmountError, match="bitfinex_cents must be a whole number"):
-        require_allocation(okex_cents=1, bitfinex_cents=amount)
+    refused = f"must be a whole number of minor units, got {amount!r}"
+    with pytest.raises(AmountError, match=f"sats {refused}"):
+        trade_amounts(sats=amount, cents=1)
+    with pytest.raises(AmountError, match=f"cents {refused}"):
+        position_change(cents=amount)
+    with pytest.raises(AmountError, match=f"okex_cents {refused}"):
+        allocation_change(okex_cents=amount, bitfinex_cents=1)
+    with pytest.raises(AmountError, match=f"bitfinex_cents {refused}"):
+        allocation_change(okex_cents=1, bitfinex_cents=amount)
 
 
 def test_allocation_of_nothing_is_refused() -> None:
     """There would be no leg."""
     with pytest.raises(AmountError, match="there is nothing to allocate"):
-        require_allocation(okex_cents=0, bitfinex_cents=0)
+        allocation_change(okex_cents=0)
+
+
+def test_amounts_that_are_accepted_are_the_params() -> None:
+    """Nothing is changed about them."""
+    assert trade_amounts(sats=3, cents=7) == TradeAmounts(sats=3, cents=7)
+    assert position_change(cents=7) == PositionChange(cents=7)
+    assert allocation_change(okex_cents=-3, bitfinex_cents=7) == AllocationChange(
+        okex_cents=-3, bitfinex_cents=7
+    )

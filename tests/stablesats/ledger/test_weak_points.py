@@ -84,11 +84,11 @@ async def test_l2_trades_booked_while_nobody_listened_are_allocated_at_the_start
     """There what happened while the process was down waited for the next trade."""
     await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
     await ledger.user_sells_usd(sats=10, cents=200, at=NOON)
-    stop = asyncio.Event()
-    running = asyncio.create_task(AllocationReconciler(elsewhere, period_secs=60.0).run(stop))
+    reconciler, stop = AllocationReconciler(elsewhere, period_secs=60.0), asyncio.Event()
+    running = asyncio.create_task(reconciler.run(stop))
 
     async def is_allocated() -> bool:
-        return await ledger.liability_balances() == allocated(300)
+        return reconciler.health.stream_up and await ledger.liability_balances() == allocated(300)
 
     await eventually(is_allocated)
     stop.set()
@@ -148,11 +148,11 @@ class TestL4Allocation:
 
         monkeypatch.setattr(ledger, "adjust_exchange_allocation", fails_at_first)
         await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
-        stop = asyncio.Event()
-        running = asyncio.create_task(AllocationReconciler(ledger, period_secs=60.0).run(stop))
+        reconciler, stop = AllocationReconciler(ledger, period_secs=60.0), asyncio.Event()
+        running = asyncio.create_task(reconciler.run(stop))
 
         async def is_allocated() -> bool:
-            return await ledger.liability_balances() == allocated(500)
+            return reconciler.health.stream_up and await ledger.liability_balances() == allocated(500)
 
         await eventually(is_allocated)
         stop.set()
