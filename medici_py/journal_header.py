@@ -16,6 +16,10 @@ from medici_py.errors import TransactionError
 from medici_py.leg_fields import entry_text
 
 
+TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
+"""Keys of metadata that say who asked, not what for: a repeat has its own. Source: W3C Trace Context."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHeader:
     """What a journal says of itself.
@@ -66,8 +70,9 @@ def _content(
         content["correlation_id"] = correlation_id
     if external_id is not None:
         content["external_id"] = external_id
-    if metadata:
-        content["metadata"] = dict(metadata)
+    compared = {name: value for name, value in metadata.items() if name not in TRACE_CONTEXT}
+    if compared:
+        content["metadata"] = compared
     return content
 
 

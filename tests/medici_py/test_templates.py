@@ -620,6 +620,12 @@ class TestExternalId:
         assert str(caught.value).endswith("Nothing was written.")
         assert (await post(book, params=VECTOR, **is_so)).replayed
 
+    async def test_trace_context_is_no_content(self, book: Book) -> None:
+        """Whoever asks again after a crash does so in another trace, and gets the first journal."""
+        first = await post(book, TRANSFER, VECTOR, external_id="x", metadata={"a": 1, "traceparent": "00-1"})
+        again = await post(book, TRANSFER, VECTOR, external_id="x", metadata={"a": 1, "traceparent": "00-2"})
+        assert (again.replayed, again.metadata) == (True, first.metadata)
+
     async def test_it_is_content_within_a_batch(self, book: Book, bank: Any) -> None:
         """Two entries of one batch are compared before anything is written."""
         batch = book.batch()
