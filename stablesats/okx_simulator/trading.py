@@ -20,6 +20,7 @@ from stablesats.okx_simulator.order_margin import Claim, claims_of, frozen_btc, 
 from stablesats.okx_simulator.orders import (
     CancelSource,
     Order,
+    OrderKind,
     OrderState,
     OrderTicket,
     canceled,
@@ -157,7 +158,8 @@ class TradingAccount:
     ) -> Order:
         """Let an accepted order meet the book; *cap_contracts* is all it may get, if given.
 
-        If the margin does not carry any more what it would open, it only closes, and the rest is cancelled.
+        If the margin does not carry any more what it would open, it only closes, and the rest is cancelled;
+        of a fill-or-kill order everything is.
         """
         order = self.log[order_id]
         contracts = tradable_contracts(order, self.account)
@@ -165,7 +167,9 @@ class TradingAccount:
         if match.taken:
             taken = Claim(order.ticket.side, match.contracts, _costliest_usd(order.ticket, match.taken))
             covered = self._covered_contracts(taken, now)
-            match = match if covered == taken.contracts else capped(match, covered)
+            if covered < taken.contracts:
+                is_all_or_none = order.ticket.kind is OrderKind.FILL_OR_KILL
+                match = capped(match, ZERO if is_all_or_none else covered)
         if cap_contracts is not None:
             match = capped(match, cap_contracts)
         for level in match.taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -73,6 +74,23 @@ def test_everything_is_as_it_was(
     second = exchange_factory(**SETTINGS)
     file.load(second)
     assert state_of(second) == state_of(first)
+
+
+def test_state_of_an_earlier_version_is_loaded(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """Orders once had the margin that they held back beside them; now it follows from the whole."""
+    first, file = exchange_factory(**SETTINGS), StateFile(tmp_path / "state.json")
+    busy(first, clock)
+    file.save(first)
+    state = json.loads(file.path.read_bytes())
+    for each in state["orders"]:
+        each["frozen_btc"] = "7"
+    file.path.write_text(json.dumps(state))
+    second = exchange_factory(**SETTINGS)
+    file.load(second)
+    assert state_of(second) == state_of(first)
+    assert second.order_frozen_btc == first.order_frozen_btc
     assert second.wallet.addresses == first.wallet.addresses
     assert second.custody == first.custody
     assert second.custody.discrepancy_btc == 0

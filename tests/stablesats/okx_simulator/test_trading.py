@@ -271,17 +271,23 @@ def test_order_without_margin_for_what_it_opens_still_closes(
     assert exchange.account.contracts == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "filled"), [(OrderKind.MARKET, 100), (OrderKind.LIMIT, 100), (OrderKind.FILL_OR_KILL, 0)]
+)
 def test_late_order_whose_margin_is_gone_on_arrival_opens_nothing(
-    exchange_factory: Callable[..., Exchange], clock: Any
+    exchange_factory: Callable[..., Exchange], clock: Any, kind: OrderKind, filled: int
 ) -> None:
-    """Accepted and on its way, while 0.19 of 0.2 BTC are taken out."""
+    """On its way to turn a short of 100 into a long of 50, while 0.19 of 0.2 BTC are taken out."""
     exchange = exchange_factory(**WORKED, fill_delay_ms=1000)
-    exchange.place(ticket(Side.SELL, 100, client_order_id="late"))
+    exchange.place(ticket(Side.SELL, 100))
+    clock.advance(1)
+    price = None if kind is OrderKind.MARKET else "50000"
+    exchange.place(ticket(Side.BUY, 150, price, kind=kind, client_order_id="late"))
     exchange.deposit(trading_btc=D("-0.19"))
     clock.advance(1)
     late = exchange.order(order_id="", client_order_id="late")
-    assert (late.state, late.filled_contracts) == (OrderState.CANCELED, 0)
-    assert exchange.account.contracts == 0
+    assert (late.state, late.filled_contracts) == (OrderState.CANCELED, filled)
+    assert exchange.account.contracts == filled - 100
 
 
 def test_funding_is_paid_by_the_long_and_received_by_the_short(
