@@ -15,7 +15,6 @@ from medici_py.documents import Journal, TemplateRef
 from medici_py.errors import TransactionError
 from medici_py.leg_fields import entry_text
 
-
 TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
 """Keys of metadata that say who asked, not what for: a repeat has its own. Source: W3C Trace Context."""
 

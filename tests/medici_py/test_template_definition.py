@@ -81,6 +81,12 @@ def test_value_has_one_plain_form(value: object, form: object) -> None:
     assert type(canonical(value)) is type(form)
 
 
+def test_keys_are_in_order_at_every_level() -> None:
+    """So that two stored definitions can be compared by eye."""
+    form = canonical({"b": {"d": 1, "c": 2}, "a": 3})
+    assert (list(form), list(form["b"])) == (["a", "b"], ["c", "d"])
+
+
 def test_value_without_one_is_refused() -> None:
     """Its text could be another one tomorrow."""
     with pytest.raises(ValueError, match="a object has no canonical form"):
