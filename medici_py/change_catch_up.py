@@ -134,7 +134,7 @@ async def _read_to_joint(
     while reached.sort_key < joint().sort_key:
         entries = await source.next()
         if entries is None:
-            if source.position.idle_sort_key >= joint().sort_key:
+            if source.idle_sort_key >= joint().sort_key:
                 return reached.or_later(source.position).or_later(joint())
             continue
         for entry in entries:
@@ -151,4 +151,4 @@ def _joint(stream: SharedStream, seat: Seat) -> ChangePosition:
 
 
 def _source(stream: SharedStream, after: ChangePosition) -> ChangeSource:
-    return ChangeSource(stream.store, after=after, settings=_SETTINGS)
+    return ChangeSource(stream.store, after=after, settings=_SETTINGS, is_sharded=stream.is_sharded)

@@ -176,7 +176,8 @@ class _ResumingStream:
         jitter: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        self.position = after or ChangePosition(None, None)
+        # What was seen of the next journal is not for a feed of whole changes to know.
+        self.position = replace(after, seen=0) if after else ChangePosition(None, None)
         self._database = database
         self._pipeline = change_pipeline(books)
         self._settings = settings

@@ -35,6 +35,7 @@ class ChangeHub:
         self._stream: SharedStream | None = None
         self._streams: dict[Seat, SharedStream] = {}
         self._changing = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def stream_of(self, seat: Seat) -> SharedStream | None:
         """Return the stream at which *seat* is; None if it is not in."""
@@ -71,6 +72,12 @@ class ChangeHub:
         if stream is None or busy or seat.is_live or seat.is_over or (seat.is_half_full and seat.waiting):
             return
         seat.catching_up = asyncio.create_task(_catch_up(stream, seat), name="medici_py.catch_up")
+
+    def abandon(self, seat: Seat) -> None:
+        """Let *seat* leave as soon as the event loop has time for it."""
+        leaving = asyncio.get_running_loop().create_task(self.leave(seat))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def leave(self, seat: Seat) -> None:
         """Forget *seat*; close the stream if it was the last. Idempotent."""

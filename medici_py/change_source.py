@@ -1,7 +1,6 @@
 """The entries of a database's stream of changes, completed by look-ups where the stream is not enough."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from medici_py.change_assembly import in_posting_order, is_complete
 from medici_py.change_entries import Entry, EntryAssembly, JournalEntry, VoidEntry, template_code
@@ -19,19 +18,34 @@ class ChangeSource:
         store: The database.
         after: Where to begin; None for the moment of `open`.
         settings: How patient to be with the server.
+        is_sharded: Whether the answers of several servers are merged.
     """
 
-    def __init__(self, store: Store, *, after: ChangePosition | None, settings: FeedSettings) -> None:
+    def __init__(
+        self, store: Store, *, after: ChangePosition | None, settings: FeedSettings, is_sharded: bool
+    ) -> None:
         self._store = store
-        # What was seen of the next journal is for the subscriber to know.
-        place = after and replace(after, seen=0)
-        self._feed = ChangeFeed(store.database, None, after=place, settings=settings)
+        self._is_sharded = is_sharded
+        self._newest = after
+        self._feed = ChangeFeed(store.database, None, after=after, settings=settings)
         self._assembly = EntryAssembly()
 
     @property
     def position(self) -> ChangePosition:
         """The place after everything that was handed out."""
         return self._feed.position
+
+    @property
+    def idle_sort_key(self) -> str:
+        """Sorts the place where the stream is when there is nothing more so far, among positions.
+
+        That is after everything of the same moment; but merged answers, while the position is that of a
+        change, may still have a part of the same commit on its way from another server.
+        """
+        position, newest = self.position, self._newest
+        if self._is_sharded and newest is not None and position.token == newest.token:
+            return position.sort_key
+        return position.idle_sort_key
 
     async def open(self) -> None:
         """Open the stream on the server; errors are those of `ChangeFeed.open`."""
@@ -52,6 +66,7 @@ class ChangeSource:
         change = await self._feed.next()
         if change is None:
             return None
+        self._newest = change.position
         entries = self._assembly.take(change, before)
         with interrupted_at(before):
             for entry in entries:

@@ -213,4 +213,4 @@ class ChangeSubscription:
 
 def _abandon(loop: asyncio.AbstractEventLoop, hub: ChangeHub, seat: Seat) -> None:
     with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
-        loop.call_soon_threadsafe(lambda: loop.create_task(hub.leave(seat)))
+        loop.call_soon_threadsafe(hub.abandon, seat)

@@ -216,6 +216,15 @@ async def is_standalone(client: Client) -> bool:
     return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
 
+async def is_sharded(client: Client) -> bool:
+    """Ask whether *client* talks to a ``mongos``; True if the server does not say."""
+    try:
+        hello = await client.admin.command("hello")
+    except PyMongoError:
+        return True
+    return hello.get("msg") == "isdbgrid"
+
+
 def has_no_transactions(error: BaseException) -> bool:
     """Whether *error* may be a standalone mongod's answer to a transaction or a snapshot read.
 

@@ -14,6 +14,7 @@
 
 import asyncio
 import datetime as dt
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -71,7 +72,7 @@ class DurableSubscription:
         recovery_margin: How long before its commit a journal can have been recorded.
 
     Raises:
-        InvalidQueryError: If *name* is blank, or *start* is none of these.
+        InvalidQueryError: If *name* is blank, *start* is none of these, or seconds are not above 0.
     """
 
     def __init__(
@@ -88,6 +89,13 @@ class DurableSubscription:
     ) -> None:
         if not name.strip():
             raise InvalidQueryError("A subscription needs a name.", field="name", value=name)
+        if not (0 < lease_ttl_secs < math.inf and 0 < idle_secs < math.inf):
+            raise InvalidQueryError(
+                f"lease_ttl_secs={lease_ttl_secs!r}, idle_secs={idle_secs!r} refused: give numbers of "
+                "seconds above 0.",
+                field="lease_ttl_secs",
+                value=lease_ttl_secs,
+            )
         self.name = name
         self._store = store
         self._wanted = wanted

@@ -29,6 +29,7 @@ allowed stands in the message, and the facts are attributes::
       ChangeStreamError                500   a stream of changes ended
         ChangeStreamInterruptedError   500   MongoDB was away for too long
         ChangeHistoryLostError         500   MongoDB no longer has what comes next
+        SubscriberTooSlowError         500   a subscriber that left too much in its buffer
       SubscriptionMismatchError        400   a durable subscription of the name asks for other events
       UnacknowledgedEventsError        400   a subscriber that acknowledges nothing
       LeaseLostError                   400   a lease that somebody else has, or may have

@@ -15,6 +15,7 @@ If a failover moves the server's clock a lease lasts shorter or longer; tokens g
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import secrets
@@ -37,7 +38,7 @@ from medici_py.driver import (
     adopt,
     capabilities,
 )
-from medici_py.errors import MediciError, UnsupportedDeploymentError
+from medici_py.errors import InvalidQueryError, MediciError, UnsupportedDeploymentError
 
 LEASES = "medici_py_leases"
 DEFAULT_TTL_SECS = 15.0
@@ -102,6 +103,9 @@ class Lease:
         ttl_secs: For how long it stays held after its last renewal: what a crash costs.
         monotonic: A clock, in seconds.
         jitter: Random numbers from 0 to 1, which spread the polls of those who wait.
+
+    Raises:
+        InvalidQueryError: If *name* is blank, or *ttl_secs* is no number above 0.
     """
 
     def __init__(
@@ -114,6 +118,14 @@ class Lease:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        if not name.strip():
+            raise InvalidQueryError("A lease needs a name.", field="name", value=name)
+        if not 0 < ttl_secs < math.inf:
+            raise InvalidQueryError(
+                f"ttl_secs={ttl_secs!r} refused: give a number of seconds above 0.",
+                field="ttl_secs",
+                value=ttl_secs,
+            )
         self.name = name
         self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
         self.lost = asyncio.Event()

@@ -16,6 +16,7 @@ from medici_py.change_events import ChangePosition
 from medici_py.change_feed import ChangeStreamError, FeedSettings
 from medici_py.change_seat import Seat
 from medici_py.change_source import ChangeSource
+from medici_py.driver import is_sharded
 from medici_py.errors import MediciError
 from medici_py.store import Store
 from medici_py.turnover_snapshot import BookShape
@@ -50,7 +51,9 @@ class SharedStream:
         self.is_over = False
         self.following = asyncio.Lock()
         """Held by whoever makes the stream follow the balances of a book."""
-        self._source = ChangeSource(store, after=None, settings=settings)
+        self.is_sharded = True
+        """Whether there are shards, whose answers are merged; to be taken for granted until it is known."""
+        self._source = ChangeSource(store, after=None, settings=settings, is_sharded=True)
         self._reader: asyncio.Task[None] | None = None
         self._live: dict[ChangeFilter, dict[Seat, None]] = {}
         self._recent: deque[Entry] = deque()
@@ -60,6 +63,7 @@ class SharedStream:
     async def open(self) -> None:
         """Open the stream on the server: whatever is committed after this returns will be offered."""
         await self._source.open()
+        self.is_sharded = await is_sharded(self.store.client)
         self.position = self._source.position
         self._recent_from = self.position.as_opened()
         self._reader = asyncio.create_task(self._read(), name="medici_py.SharedStream")

@@ -126,7 +126,7 @@ class SubscriptionRows:
         raise LeaseLostError(self._name, token=token)
 
     async def create(self, token: int, holder: str, wanted: Mapping[str, Any], progress: Progress) -> None:
-        """Store a new subscription.
+        """Store a new subscription; marks of an earlier one under its name, which was deleted, are forgotten.
 
         Raises:
             LeaseLostError: If somebody else has just done so.
@@ -139,6 +139,7 @@ class SubscriptionRows:
             **progress.to_document(),
             "updated_at": progress.at,
         }
+        await self._handled.delete_many({"subscription": self._name})
         try:
             await self._rows.insert_one(row)
         except DuplicateKeyError as exc:

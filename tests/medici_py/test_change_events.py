@@ -115,3 +115,49 @@ def test_pipeline_lets_through_inserts_of_the_books(
     inserted = change_pipeline(books)[0]["$match"]["$or"][0]
     expected = {"operationType": "insert", "ns.coll": {"$in": ["medici_journals", "medici_transactions"]}}
     assert inserted == expected | condition
+
+
+def token(time: int, increment: int, rest: str) -> dict[str, str]:
+    return {"_data": f"82{time:08X}{increment:08X}{rest}"}
+
+
+class TestOrderOfPositions:
+    def test_positions_sort_as_they_follow_each_other(self) -> None:
+        """Whether MongoDB named them by a change, by an idle moment, or we by a time."""
+        in_order = [
+            ChangePosition(None, None),
+            ChangePosition(token(7, 1, "2B0229296E04"), None),  # everything before 7, 1
+            ChangePosition(token(7, 1, "2B022C01002B06"), Timestamp(7, 1)),
+            ChangePosition(token(7, 1, "2B022C01002B08"), Timestamp(7, 1)),
+            ChangePosition(None, Timestamp(7, 1)),  # everything up to 7, 1
+            ChangePosition(token(7, 2, "2B0229296E04"), Timestamp(7, 1)),
+            ChangePosition(token(8, 1, "2B022C01002B02"), Timestamp(8, 1)),
+            ChangePosition(None, Timestamp(2**32 - 1, 0)),
+        ]
+        keys = [position.sort_key for position in in_order]
+        assert keys == sorted(set(keys))
+        assert in_order[1].or_later(in_order[2]) == in_order[2].or_later(in_order[1]) == in_order[2]
+        assert in_order[2].or_later(in_order[2]) == in_order[2]
+
+    def test_idle_place_is_after_everything_of_its_moment(self) -> None:
+        """The server had nothing more then."""
+        change = ChangePosition(token(7, 1, "2B022C01002B08"), Timestamp(7, 1))
+        assert change.idle_sort_key == ChangePosition(None, Timestamp(7, 1)).sort_key
+
+    def test_place_of_opening_is_after_what_was_there(self) -> None:
+        """MongoDB names the first moment that the stream will show."""
+        opened = ChangePosition(token(7, 2, "2B0229296E04"), None)
+        assert opened.as_opened() == ChangePosition(None, Timestamp(7, 1))
+        assert ChangePosition(None, Timestamp(7, 1)).as_opened() == ChangePosition(None, Timestamp(7, 1))
+
+    def test_damaged_token_comes_before_everything(self) -> None:
+        """So that the server is asked for what follows, and says what it thinks of it."""
+        assert ChangePosition({"_data": "nonsense"}, AT).sort_key == ""
+        assert ChangePosition({}, AT).sort_key == ""
+
+    def test_events_seen_of_the_next_journal_survive_being_stored(self) -> None:
+        """Positions that were stored without them mean none."""
+        position = ChangePosition(TOKEN, AT, seen=3)
+        assert ChangePosition.from_document(bson.decode(bson.encode(position.to_document()))) == position
+        whole = ChangePosition(TOKEN, AT)
+        assert whole.to_document() == {"token": TOKEN, "cluster_time": AT}

@@ -325,6 +325,12 @@ class TestFilter:
         with pytest.raises(InvalidQueryError):
             subscribe(**options)
 
+    @pytest.mark.parametrize("option", ["lease_ttl_secs", "idle_secs"])
+    def test_seconds_are_needed(self, option: str, subscribe: Subscribe) -> None:
+        """Neither a lease nor a pause of none."""
+        with pytest.raises(InvalidQueryError, match="seconds above 0"):
+            subscribe(**{option: 0})
+
     def test_name_is_needed(self, subscribe: Subscribe) -> None:
         """It is what the position is stored under."""
         with pytest.raises(InvalidQueryError, match="needs a name"):
@@ -556,6 +562,26 @@ class TestExactlyOnce:
         assert sorted(int(leg.debit) for leg in page.results) == [10, 11, 12, 13, 14, 15]
         assert [leg.memo for leg in page.results] == ["0", "1", "2", "3", "4", "5"]
         assert calls > 6
+
+    async def test_subscription_that_was_deleted_begins_anew(
+        self, subscribe: Subscribe, book: Book, bank: Bank, pay: Pay
+    ) -> None:
+        """What the one before it handled is not taken for handled."""
+        await pay(book, memo="only")
+        handled: list[Any] = []
+        for _ in range(2):
+            stop = asyncio.Event()
+
+            async def note(
+                event: SubscriptionEvent, session: AsyncClientSession, stop: asyncio.Event = stop
+            ) -> None:
+                handled.append(event)
+                stop.set()
+
+            again = subscribe(start="beginning").run_in_transaction(note, stop=stop)
+            await asyncio.wait_for(again, PATIENCE_SECS)
+            await bank[SUBSCRIPTIONS].delete_one({"_id": "hedging"})
+        assert memos(handled) == ["only", "only"]
 
     async def test_holder_that_lost_its_lease_in_the_handler_writes_nothing(
         self, subscribe: Subscribe, book: Book, bank: Bank, pay: Pay

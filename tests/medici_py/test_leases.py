@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py.errors import UnsupportedDeploymentError
+from medici_py.errors import InvalidQueryError, UnsupportedDeploymentError
 from medici_py.leases import LEASES, Lease, LeaseLostError, LeaseUnavailableError
 
 Bank = AsyncDatabase[dict[str, Any]]
@@ -208,6 +208,16 @@ async def test_database_in_memory_is_refused(mongomock_database: Any) -> None:
     """It has no clock of its own."""
     with pytest.raises(UnsupportedDeploymentError):
         await Lease(mongomock_database, "hedging").try_acquire()
+
+
+@pytest.mark.parametrize(
+    ("name", "ttl_secs"),
+    [("", 1.0), (" ", 1.0), ("a", 0.0), ("a", -1.0), ("a", float("inf")), ("a", float("nan"))],
+)
+def test_lease_that_could_not_be_held_is_refused(name: str, ttl_secs: float, mongomock_database: Any) -> None:
+    """A lease is of something, and for a while."""
+    with pytest.raises(InvalidQueryError):
+        Lease(mongomock_database, name, ttl_secs=ttl_secs)
 
 
 def test_repr_says_whether_it_is_held(mongomock_database: Any) -> None:
