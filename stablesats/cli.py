@@ -19,12 +19,15 @@ from stablesats.errors import StablesatsError
 from stablesats.hedging.engine import HedgingEngine
 from stablesats.ledger import Ledger
 from stablesats.ledger.report import print_balances
+from stablesats.ledger_service import LedgerService
 from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
 from stablesats.logs import LogFormat, configure_logging
 from stablesats.okx import OkxClient, OkxCredentials
 from stablesats.okx_commands import okx_app
 from stablesats.okx_simulator import PriceReplay, SimulatorConfig, read_quotes
 from stablesats.okx_simulator import serve as serve_simulator
+from stablesats.trades import JsonLinesSource, TradeSource
+from stablesats.trades.trade_documents import QUARANTINE
 
 # Without its decorated tracebacks: they print local variables, secrets among them.
 app = typer.Typer(
@@ -140,6 +143,37 @@ def engine(
         return load_settings(config, _overrides(mongodb_uri, database, okx_url))
 
     _run(settings, _hedge)
+
+
+@run_app.command()
+def ledger(
+    trades: Annotated[
+        Path, typer.Option(metavar="PATH", help="Trades as JSON lines: a file, or a folder of *.jsonl.")
+    ],
+    once: Annotated[
+        bool, typer.Option("--once", help="Book and allocate what is there, print a summary, and end.")
+    ] = False,
+    mongodb_uri: MongoUri = None,
+    database: Database = None,
+    config: ConfigFile = None,
+    log_format: Logs = LogFormat.CONSOLE,
+) -> None:
+    """Book users' trades, take back those that have to be, and allocate the liability to the exchanges.
+
+    Any number may run at once, on the same trades or on others: each trade is booked once. Follows PATH as
+    it grows, unless --once is given. Lines that are unusable are kept in the collection
+    stablesats_quarantine and do not change the exit code.
+    """
+    configure_logging(log_format)
+
+    def settings() -> tuple[Settings, TradeSource]:
+        read = load_settings(config, _overrides(mongodb_uri, database, None))
+        return read, JsonLinesSource(trades, follow=not once)
+
+    async def service(given: tuple[Settings, TradeSource], stop: asyncio.Event) -> int:
+        return await _keep_books(*given, stop, once=once)
+
+    _run(settings, service)
 
 
 @app.command(name="okx-simulator")
@@ -271,6 +305,26 @@ async def _hedge(settings: Settings, stop: asyncio.Event) -> None:
             client=client, ledger=Ledger(database), settings=settings.hedging.engine_settings()
         )
         await hedging.run(stop, on_ready=lambda: typer.echo("engine: ready"))
+
+
+async def _keep_books(settings: Settings, source: TradeSource, stop: asyncio.Event, *, once: bool) -> int:
+    async with open_database(settings.mongodb_uri.get_secret_value(), settings.database) as database:
+        service = LedgerService(Ledger(database), source)
+        if not once:
+            await service.run(stop, on_ready=lambda: typer.echo("ledger: ready"))
+            return 0
+        await service.run_once(stop)
+    counts = service.counts
+    typer.echo(
+        f"ledger: booked {counts.booked}, replayed {counts.replayed}, reverted {counts.reverted},"
+        f" cancelled {counts.cancelled}, quarantined {counts.quarantined}"
+    )
+    if counts.quarantined:
+        typer.echo(f"{counts.quarantined} quarantined: see the collection {QUARANTINE}", err=True)
+    if stop.is_set():
+        typer.echo("error: stopped before all was booked; run it again", err=True)
+        return 1
+    return 0
 
 
 def _run(

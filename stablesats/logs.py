@@ -7,6 +7,8 @@ from enum import StrEnum
 import structlog
 from structlog.typing import Processor
 
+from stablesats.tracing import add_trace_ids
+
 
 class LogFormat(StrEnum):
     """How log records are written."""
@@ -23,6 +25,7 @@ def configure_logging(log_format: LogFormat = LogFormat.CONSOLE, *, level: int =
     """
     before_rendering: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -1,4 +1,4 @@
-"""Trades into the ledger, each exactly once.
+"""One trade into the ledger, at once: for those who wait until it is booked.
 
 A trade's row and its journal are written in one MongoDB transaction, and the row's ``_id`` is the trade's
 own id. So a trade is either booked completely or not at all, and a repeat, also from another process or
@@ -6,7 +6,7 @@ after a crash, finds the row and posts nothing. It looks inside the transaction 
 held by a majority once the transaction has committed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,25 +14,28 @@ from typing import Any, Final
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-from medici_py import Journal, mongo_transaction
-from stablesats.errors import StablesatsError
+from medici_py import mongo_transaction
 from stablesats.ledger.facade import Ledger
+from stablesats.tracing import current_traceparent
+from stablesats.trades.errors import TradeConflictError, TradeNotLiveError, TradeReferenceError
+from stablesats.trades.trade_documents import (
+    USER_TRADES,
+    RevertState,
+    TradeDocuments,
+    TradeState,
+    UserTradeDocument,
+    bind_documents,
+    live_reference,
+    received_row,
+    trade_differences,
+)
+from stablesats.trades.trade_poster import TradePoster
+from stablesats.trades.trade_source import Place, ReceivedTrade
 from stablesats.trades.user_trade import UserTrade
 
-USER_TRADES: Final = "stablesats_user_trades"
+__all__ = ["USER_TRADES", "BookedTrade", "TradeConflictError", "Trades"]
 
-
-class TradeConflictError(StablesatsError):
-    """The id of a trade has been booked with other content; nothing was written."""
-
-    def __init__(self, trade_id: str, differences: dict[str, tuple[object, object]]) -> None:
-        """Name the trade and every field that differs, as (booked, given)."""
-        self.trade_id = trade_id
-        self.differences = differences
-        named = ", ".join(
-            f"{name}: booked {old!r}, given {new!r}" for name, (old, new) in differences.items()
-        )
-        super().__init__(f"trade {trade_id!r} is booked already with other content ({named})")
+_HERE: Final = Place("booked at once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,12 @@ class Trades:
         """Store trades in the database of *ledger*; *now* says when a trade was booked."""
         self._ledger = ledger
         self._now = now
-        self._rows: Any = ledger.database[USER_TRADES]
+        self._documents: TradeDocuments | None = None
 
     async def prepare(self) -> None:
-        """Create the collection, so that the first trades do not race to make it. Idempotent."""
+        """Create the collections, so that the first trades do not race to make them. Idempotent."""
         await self._ledger.prepare()
-        await self._rows.create_index("ledger_journal_id", unique=True)
+        self._documents = await bind_documents(self._ledger.database, make_indexes=True)
 
     async def book(self, trade: UserTrade) -> BookedTrade:
         """Book *trade* unless it is booked already.
@@ -70,18 +73,25 @@ class Trades:
         Atomic, and safe to repeat after any error, from any number of tasks and processes at once.
 
         Raises:
-            TradeConflictError: If its id was booked with other content. Nothing is written.
+            TradeConflictError: If its id was used with other content. Nothing is written.
+            TradeReferenceError: If its payments belong to another live trade. Nothing is written.
+            TradeNotLiveError: If it was taken back before it was booked, or refused for good.
             MediciError: If the ledger could not be written; `UnknownOutcomeError` if it may have been.
         """
+        documents = await self._bound()
+        poster = TradePoster(self._ledger, documents, now=self._now)
+        received = ReceivedTrade(trade, _HERE, current_traceparent())
 
         async def look_or_book(session: Any) -> BookedTrade:
-            row = await self._rows.find_one({"_id": trade.id}, session=session)
-            if row is not None:
+            row = await documents.trades.find_one({"_id": trade.id}, session=session)
+            if row is None:
+                await _require_wanted(documents, trade, session)
+                row = documents.trades.model_validate(received_row(received, self._now()))
+                await row.insert(session=session)
+            elif row.state is not TradeState.RECEIVED or trade_differences(row.to_trade(), trade):
                 return _booked_before(trade, row)
-            journal = await self._post(trade, session)
-            row = {**trade.to_document(), "ledger_journal_id": journal.id, "booked_at": self._now()}
-            await self._rows.insert_one(row, session=session)
-            return BookedTrade(trade, journal.id, replayed=False)
+            [(_, journal_id)] = await poster.book_rows([row], lambda row: row.traceparent, session)
+            return BookedTrade(trade, journal_id, replayed=False)
 
         while True:
             try:
@@ -89,45 +99,37 @@ class Trades:
             except DuplicateKeyError as error:
                 # Booked elsewhere between our look and our row: the next look sees it. Any other
                 # duplicate is not ours to explain.
-                if (error.details or {}).get("keyPattern") != {"_id": 1}:
+                if (error.details or {}).get("keyPattern") not in ({"_id": 1}, {"live_reference": 1}):
                     raise
 
     async def count(self) -> int:
-        """How many trades are booked."""
-        count: int = await self._rows.count_documents({})
-        return count
+        """How many trades are booked, those that were taken back later among them."""
+        documents = await self._bound()
+        booked: int = await documents.trades.find(
+            {"state": {"$in": [TradeState.BOOKED, TradeState.REVERTED]}}
+        ).count()
+        return booked
 
-    async def _post(self, trade: UserTrade, session: Any) -> Journal:
-        post = self._ledger.user_buys_usd if trade.user_buys_usd else self._ledger.user_sells_usd
-        reference = {
-            name: value
-            for name, value in (
-                ("trade_id", trade.id),
-                ("btc_tx_id", trade.btc_tx_id),
-                ("usd_tx_id", trade.usd_tx_id),
-            )
-            if value is not None
-        }
-        return await post(
-            sats=trade.sats, cents=trade.cents, at=trade.timestamp, reference=reference, session=session
-        )
+    async def _bound(self) -> TradeDocuments:
+        if self._documents is None:
+            self._documents = await bind_documents(self._ledger.database)
+        return self._documents
 
 
-def _booked_before(trade: UserTrade, row: Mapping[str, Any]) -> BookedTrade:
-    differences = {
-        name: (row.get(name), value)
-        for name, value in trade.to_document().items()
-        if not _same_stored(row.get(name), value)
-    }
-    if differences:
+async def _require_wanted(documents: TradeDocuments, trade: UserTrade, session: Any) -> None:
+    """Refuse a new trade that is to be taken back already, or whose payments another trade has."""
+    pending = {"_id": trade.id, "state": RevertState.PENDING}
+    if await documents.reverts.find_one(pending, session=session) is not None:
+        raise TradeNotLiveError(trade.id, "to be taken back")
+    if (live := live_reference(trade)) is not None:
+        holder = await documents.trades.find_one({"live_reference": live}, session=session)
+        if holder is not None:
+            raise TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
+
+
+def _booked_before(trade: UserTrade, row: UserTradeDocument) -> BookedTrade:
+    if differences := trade_differences(row.to_trade(), trade):
         raise TradeConflictError(trade.id, differences)
-    return BookedTrade(trade, row["ledger_journal_id"], replayed=True)
-
-
-def _same_stored(stored: object, given: object) -> bool:
-    """Whether *given* would be stored as *stored*: MongoDB keeps milliseconds and, by default, no zone."""
-    if isinstance(stored, datetime) and isinstance(given, datetime):
-        aware = stored if stored.tzinfo is not None else stored.replace(tzinfo=UTC)
-        cut = given.astimezone(UTC)
-        return aware == cut.replace(microsecond=cut.microsecond // 1000 * 1000)
-    return stored == given
+    if row.ledger_journal_id is None:
+        raise TradeNotLiveError(trade.id, row.state.value)
+    return BookedTrade(trade, row.ledger_journal_id, replayed=True)

@@ -11,6 +11,10 @@ LARGEST_AMOUNT: Final = 2**63 - 1
 """What fits a 64-bit integer: four thousand times all the satoshi there will ever be."""
 
 
+LONGEST_TEXT: Final = 256
+"""Characters of an id: more than any backend's, and few enough for an index."""
+
+
 class UserTradeError(StablesatsError, ValueError):
     """A field of a trade is unusable, or the fields contradict each other; the message names both."""
 
@@ -53,6 +57,10 @@ class UserTrade:
         if type(self.id) is not str or not self.id:
             msg = f"a trade needs a text as its id, got {self.id!r}: it keeps it from being booked twice"
             raise UserTradeError(msg)
+        require_text("id", self.id)
+        for name, tx_id in (("btc_tx_id", self.btc_tx_id), ("usd_tx_id", self.usd_tx_id)):
+            if tx_id is not None:
+                require_text(f"trade {self.id!r}: {name}", tx_id)
         if self.timestamp.utcoffset() is None:
             msg = f"trade {self.id!r}: timestamp {self.timestamp.isoformat()} has no time zone"
             raise UserTradeError(msg)
@@ -84,6 +92,12 @@ class UserTrade:
         """The dollar side, in cents."""
         return self.buy_amount if self.user_buys_usd else self.sell_amount
 
+    @property
+    def reference(self) -> tuple[str | None, str | None] | None:
+        """What identifies the trade at its backend, as (btc_tx_id, usd_tx_id); None if nothing does."""
+        pair = (self.btc_tx_id, self.usd_tx_id)
+        return None if pair == (None, None) else pair
+
     def to_document(self) -> dict[str, Any]:
         """The trade as it is stored, without what booking adds."""
         return {
@@ -96,3 +110,20 @@ class UserTrade:
             "btc_tx_id": self.btc_tx_id,
             "usd_tx_id": self.usd_tx_id,
         }
+
+
+def require_text(name: str, value: object) -> None:
+    """Check that *value* can identify something: a text, not empty, not too long, storable.
+
+    Raises:
+        UserTradeError: If it is not; the message begins with *name*.
+    """
+    if type(value) is not str or not 0 < len(value) <= LONGEST_TEXT:
+        shown = repr(value) if len(repr(value)) <= LONGEST_TEXT else f"{repr(value)[:LONGEST_TEXT]}..."
+        msg = f"{name} must be a text of 1 to {LONGEST_TEXT} characters, got {shown}"
+        raise UserTradeError(msg)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        msg = f"{name} has half a character at {error.start}: {value!r} cannot be stored"
+        raise UserTradeError(msg) from error

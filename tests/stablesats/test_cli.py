@@ -43,7 +43,16 @@ async def test_version_names_the_program() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [("demo",), ("run", "engine"), ("okx-simulator",), ("okx",), ("balances",), ("run",), ()],
+    [
+        ("demo",),
+        ("run", "engine"),
+        ("run", "ledger"),
+        ("okx-simulator",),
+        ("okx",),
+        ("balances",),
+        ("run",),
+        (),
+    ],
 )
 async def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     """``--help`` works everywhere."""
@@ -57,6 +66,8 @@ async def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     [
         (("run", "engine", "--config", "/nonexistent.yml"), {}, "/nonexistent.yml"),
         (("run", "engine"), {"STABLESATS_HEDGING__POLL_INTERVAL_SECS": "soon"}, "hedging.poll_interval_secs"),
+        (("run", "ledger", "--trades", "/nonexistent"), {}, "/nonexistent"),
+        (("run", "ledger", "--once", "--trades", "/dev/null"), {}, "/dev/null"),
         (("okx-simulator", "--replay", "/nonexistent.csv"), {}, "/nonexistent.csv"),
         (("okx-simulator", "--lever", "0"), {}, "lever"),
         (("okx-simulator", "--replay", "/nonexistent.jsonl"), {}, "/nonexistent.jsonl"),
@@ -79,6 +90,13 @@ async def test_a_number_that_is_none_is_a_usage_error() -> None:
     result = await run("okx-simulator", "--price", "cheap")
     assert result.exit_code == 2
     assert "--price" in result.stderr
+
+
+async def test_ledger_needs_trades() -> None:
+    """Exit code 2, and the option is named."""
+    result = await run("run", "ledger")
+    assert result.exit_code == 2
+    assert "--trades" in result.stderr
 
 
 async def test_simulator_serves_both_ports_and_keeps_its_state(tmp_path: Path) -> None:

@@ -41,6 +41,19 @@ def test_json_record_has_level_time_and_every_field() -> None:
     }
 
 
+def test_record_inside_a_span_names_it() -> None:
+    """Ours and those of libraries; so that a record leads to its trace."""
+    found = records("""
+    from opentelemetry import trace
+    span = trace.NonRecordingSpan(trace.SpanContext(trace_id=10, span_id=11, is_remote=False))
+    with trace.use_span(span):
+        log.info("trade booked")
+        logging.getLogger("medici_py").warning("slow")
+    """)
+    assert [record["trace_id"] for record in found] == [f"{10:032x}"] * 2
+    assert [record["span_id"] for record in found] == [f"{11:016x}"] * 2
+
+
 def test_traceback_in_json_stays_on_its_line() -> None:
     """As a field of the record."""
     [record] = records("""

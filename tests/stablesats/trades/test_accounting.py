@@ -12,8 +12,22 @@ from pymongo.errors import DuplicateKeyError
 from medici_py import TransactionError
 from medici_py.embedded import EmbeddedMongo
 from stablesats.ledger import Ledger
-from stablesats.trades import BookedTrade, TradeConflictError, Trades, Unit, UserTrade
+from stablesats.trades import (
+    BookedTrade,
+    Place,
+    ReceivedTrade,
+    RevertRequest,
+    TradeConflictError,
+    TradeNotLiveError,
+    TradeReferenceError,
+    Trades,
+    Unit,
+    UserTrade,
+)
 from stablesats.trades.accounting import USER_TRADES
+from stablesats.trades.trade_documents import bind_documents
+from stablesats.trades.trade_poster import TradePoster
+from stablesats.trades.trade_store import TradeStore
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
@@ -43,6 +57,11 @@ async def trades(ledger: Ledger) -> Trades:
     return trades
 
 
+def purchase(trade_id: str) -> UserTrade:
+    """A purchase like any other, paid with bitcoin of its own."""
+    return replace(PURCHASE, id=trade_id, btc_tx_id=f"btc-{trade_id}")
+
+
 async def journals(ledger: Ledger) -> int:
     count: int = await ledger.database["medici_journals"].count_documents({})
     return count
@@ -65,10 +84,9 @@ class TestBooking:
         assert row is not None
         assert row["ledger_journal_id"] == booked.journal_id
         assert row["booked_at"].replace(tzinfo=UTC) == NOON + timedelta(hours=1)
-        leg = await ledger.database["medici_transactions"].find_one({"_journal": booked.journal_id})
-        assert leg is not None
-        assert (leg["meta"]["trade_id"], leg["meta"]["btc_tx_id"]) == ("t1", "btc-1")
-        assert "usd_tx_id" not in leg["meta"]
+        journal = await ledger.database["medici_journals"].find_one({"_id": booked.journal_id})
+        assert journal is not None
+        assert journal["metadata"] == {"trade_id": "t1", "btc_tx_id": "btc-1"}
 
     async def test_repeat_posts_nothing_and_gives_the_first_journal(
         self, trades: Trades, ledger: Ledger
@@ -94,7 +112,7 @@ class TestBooking:
     async def test_same_trade_from_many_tasks_is_booked_once(self, trades: Trades, ledger: Ledger) -> None:
         """One books it; all get its journal."""
         for number in range(5):
-            trade = replace(PURCHASE, id=f"race-{number}")
+            trade = purchase(f"race-{number}")
             booked = await asyncio.gather(*(trades.book(trade) for _ in range(8)))
             assert sum(not each.replayed for each in booked) == 1
             assert len({each.journal_id for each in booked}) == 1
@@ -103,7 +121,7 @@ class TestBooking:
 
     async def test_different_trades_at_once_are_all_booked(self, trades: Trades, ledger: Ledger) -> None:
         """None waits for another for ever, none is lost."""
-        many = [replace(PURCHASE, id=f"m{n}") for n in range(40)]
+        many = [purchase(f"m{n}") for n in range(40)]
         booked = await asyncio.gather(*(trades.book(each) for each in many))
         assert len({each.journal_id for each in booked}) == 40
         assert (await ledger.balances()).users_liability_cents == 40 * 500
@@ -172,13 +190,13 @@ class TestFailure:
         await ledger.database[USER_TRADES].create_index("sell_amount", unique=True)
         await trades.book(PURCHASE)
         with pytest.raises(DuplicateKeyError):
-            await trades.book(replace(PURCHASE, id="other"))
+            await trades.book(purchase("other"))
         assert await journals(ledger) == 1
 
     async def test_booking_cancelled_anywhere_can_be_repeated(self, trades: Trades, ledger: Ledger) -> None:
         """A task that is cancelled in the middle leaves a trade that is booked or not, never half."""
         for steps in range(40):
-            trade = replace(PURCHASE, id=f"cancelled-{steps}")
+            trade = purchase(f"cancelled-{steps}")
             task = asyncio.create_task(trades.book(trade))
             for _ in range(steps):
                 await asyncio.sleep(0.0005)
@@ -187,13 +205,74 @@ class TestFailure:
             await trades.book(trade)
         assert (await journals(ledger), await trades.count()) == (40, 40)
 
-    async def test_refused_entry_is_passed_on(self, trades: Trades, ledger: Ledger) -> None:
-        """What the ledger says stays what it says."""
-
-        async def refuses(**_: object) -> None:
-            raise TransactionError("no")
-
-        ledger.user_buys_usd = refuses  # type: ignore[method-assign,assignment]
-        with pytest.raises(TransactionError, match="no"):
+    async def test_refused_entry_is_passed_on(self, strict_ledger: Ledger) -> None:
+        """What the ledger says stays what it says; nothing is kept of the trade."""
+        trades = Trades(strict_ledger)
+        await trades.prepare()
+        with pytest.raises(TransactionError, match="a million or more"):
             await trades.book(PURCHASE)
-        assert await trades.count() == 0
+        assert await strict_ledger.database[USER_TRADES].count_documents({}) == 0
+        assert await journals(strict_ledger) == 0
+
+
+class TestOtherBookings:
+    """What else may have happened to a trade before: a source gave it, too, or took it back."""
+
+    @pytest.fixture
+    async def store(self, trades: Trades, ledger: Ledger) -> TradeStore:
+        return TradeStore(await bind_documents(ledger.database))
+
+    async def test_trade_that_was_received_is_booked_here(
+        self, trades: Trades, ledger: Ledger, store: TradeStore
+    ) -> None:
+        """And by nobody else after that."""
+        await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
+        assert not (await trades.book(PURCHASE)).replayed
+        assert await store.unbooked(10) == []
+        assert (await trades.book(PURCHASE)).replayed
+        assert await journals(ledger) == 1
+
+    async def test_other_content_than_was_received_is_a_conflict(
+        self, trades: Trades, store: TradeStore
+    ) -> None:
+        """Booked or not yet: an id stands for one trade."""
+        await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
+        with pytest.raises(TradeConflictError):
+            await trades.book(replace(PURCHASE, buy_amount=7))
+
+    async def test_u4_payments_of_another_trade_are_refused_while_it_is_live(
+        self, trades: Trades, ledger: Ledger, store: TradeStore
+    ) -> None:
+        """Once it has been taken back, they are free again."""
+        await trades.book(PURCHASE)
+        other = replace(PURCHASE, id="other", buy_amount=7)
+        with pytest.raises(TradeReferenceError, match=r"'other' has the payments .* of trade 't1'"):
+            await trades.book(other)
+        await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+        documents = await bind_documents(ledger.database)
+        assert await TradePoster(ledger, documents, now=lambda: NOON).settle_revert("t1")
+        assert not (await trades.book(other)).replayed
+        assert (await trades.book(PURCHASE)).replayed
+        assert (await ledger.balances()).users_liability_cents == 7
+
+    async def test_same_payments_at_once_are_booked_once(self, trades: Trades, ledger: Ledger) -> None:
+        """The others are refused, not lost in a loop."""
+        rivals = [replace(PURCHASE, id=f"rival-{number}") for number in range(6)]
+        outcomes = await asyncio.gather(*(trades.book(each) for each in rivals), return_exceptions=True)
+        assert sum(isinstance(each, BookedTrade) for each in outcomes) == 1
+        assert sum(isinstance(each, TradeReferenceError) for each in outcomes) == 5
+        assert await journals(ledger) == 1
+
+    async def test_u5_trade_that_is_to_be_taken_back_is_not_booked(
+        self, trades: Trades, ledger: Ledger, store: TradeStore
+    ) -> None:
+        """Nor one that was taken back before it was booked."""
+        await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+        with pytest.raises(TradeNotLiveError, match="to be taken back"):
+            await trades.book(PURCHASE)
+        await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
+        documents = await bind_documents(ledger.database)
+        await TradePoster(ledger, documents, now=lambda: NOON).settle_revert("t1")
+        with pytest.raises(TradeNotLiveError, match="cancelled"):
+            await trades.book(PURCHASE)
+        assert await journals(ledger) == 0

@@ -1,0 +1,166 @@
+"""Trades from JSON-lines files: one file, or all ``*.jsonl`` of a folder in the order of their names."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from stablesats.errors import ConfigurationError, StablesatsError
+from stablesats.trades.growing_file import FilePosition, GrowingFile, LinesRead
+from stablesats.trades.trade_lines import read_line
+from stablesats.trades.trade_source import Delivery, Place, Position
+
+_log = structlog.get_logger(__name__)
+
+LOOK_EVERY_SECS: Final = 0.25
+"""How often files that stand still are looked at."""
+
+_MOST_OPEN_FILES: Final = 64
+"""Of a folder: those that grew last stay open, so that nothing is missed when they are moved away."""
+
+
+class UnreadableTradesError(StablesatsError):
+    """A trade file cannot be read; the message names it."""
+
+
+class JsonLinesSource:
+    """A `TradeSource` over a file or a folder. For one consumer.
+
+    Read once, it ends at the end of the last file, whose last line needs no line break then. Followed, it
+    goes on for ever: a line counts once its line break is there, files may grow, be added, be cut, or be
+    moved away with another one taking their place.
+    """
+
+    def __init__(self, path: Path, *, follow: bool, look_every_secs: float = LOOK_EVERY_SECS) -> None:
+        """Read *path*.
+
+        Raises:
+            ConfigurationError: If there is no such file or folder, or it cannot be read.
+        """
+        self._path = path
+        self._follow = follow
+        self._look_every_secs = look_every_secs
+        self._files: dict[Path, GrowingFile] = {}
+        self._open: dict[Path, GrowingFile] = {}
+        self._unreadable: set[Path] = set()
+        _require_readable(path)
+
+    @property
+    def name(self) -> str:
+        """The absolute path."""
+        return _text(Path(os.path.abspath(self._path)))  # noqa: PTH100 - links stay what they are called
+
+    async def deliveries(self, positions: Mapping[str, Position]) -> AsyncGenerator[Delivery, None]:
+        """Hand out the lines after *positions*; a stream is a file's name."""
+        self._files, self._open = {}, {}
+        try:
+            while True:
+                grew = False
+                for file in await self._look(positions):
+                    while (read := await self._read(file)).lines:
+                        grew = True
+                        yield _delivery(file.path, read)
+                        if not self._follow and _ended_unfinished(read):
+                            break
+                if not self._follow:
+                    return
+                if not grew:
+                    await asyncio.sleep(self._look_every_secs)
+        finally:
+            for file in self._files.values():
+                file.close()
+
+    async def _look(self, positions: Mapping[str, Position]) -> list[GrowingFile]:
+        try:
+            return await asyncio.to_thread(self._changed_files, positions)
+        except OSError as error:
+            msg = f"trades in {self._path} cannot be read: {error.strerror or error}"
+            raise UnreadableTradesError(msg) from error
+
+    def _changed_files(self, positions: Mapping[str, Position]) -> list[GrowingFile]:
+        for path in _files_of(self._path):
+            if path not in self._files:
+                position = FilePosition.from_stored(positions.get(_text(path.name)))
+                self._files[path] = GrowingFile(path, position)
+        # Files that are gone among them: what was written before they went may not have been read yet.
+        return [self._files[path] for path in sorted(self._files) if self._files[path].may_have_more]
+
+    async def _read(self, file: GrowingFile) -> LinesRead:
+        try:
+            read = await _uninterrupted(lambda: file.read(to_the_end=not self._follow))
+        except OSError as error:
+            return self._set_back(file, error)
+        self._unreadable.discard(file.path)
+        self._keep_open(file, grew=bool(read.lines))
+        return read
+
+    def _set_back(self, file: GrowingFile, error: OSError) -> LinesRead:
+        file.close()
+        msg = f"trades in {file.path} cannot be read: {error.strerror or error}"
+        if not self._follow:
+            raise UnreadableTradesError(msg) from error
+        if file.path not in self._unreadable:
+            self._unreadable.add(file.path)
+            _log.warning("trades cannot be read", action="trades-unreadable", error=msg)
+        return LinesRead((), FilePosition())
+
+    def _keep_open(self, file: GrowingFile, *, grew: bool) -> None:
+        """Keep the files open that grew last, and others while there are few; close the rest."""
+        if grew:
+            self._open.pop(file.path, None)
+        elif file.path in self._open:
+            return
+        elif len(self._open) >= _MOST_OPEN_FILES:
+            file.close()
+            return
+        self._open[file.path] = file
+        if len(self._open) > _MOST_OPEN_FILES:
+            self._open.pop(next(iter(self._open))).close()
+
+
+def _delivery(path: Path, read: LinesRead) -> Delivery:
+    where = _text(path)
+    items = (read_line(line.raw, Place(where, line.number)) for line in read.lines)
+    return Delivery(
+        _text(path.name), tuple(item for item in items if item is not None), read.position.to_stored()
+    )
+
+
+def _ended_unfinished(read: LinesRead) -> bool:
+    return read.lines[-1].end_offset > read.position.offset
+
+
+def _require_readable(path: Path) -> None:
+    wanted = "give a file of JSON lines or a folder of *.jsonl"
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+        elif path.exists() and not path.is_file():
+            raise ConfigurationError(f"trades cannot be read from {path}: neither file nor folder; {wanted}")
+        else:
+            path.open("rb").close()
+    except OSError as error:
+        msg = f"trades cannot be read from {path}: {error.strerror or error}; {wanted}"
+        raise ConfigurationError(msg) from error
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [file for file in path.glob("*.jsonl") if file.is_file()] if path.is_dir() else [path]
+
+
+def _text(path: Path | str) -> str:
+    """A path as a text that can be stored: what is not UTF-8 in it is replaced."""
+    return str(path).encode("utf-8", errors="replace").decode()
+
+
+async def _uninterrupted(read: Callable[[], LinesRead]) -> LinesRead:
+    """Run *read* in a thread, to its end even if the caller is cancelled: the file is closed after that."""
+    task = asyncio.ensure_future(asyncio.to_thread(read))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

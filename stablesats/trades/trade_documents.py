@@ -1,0 +1,304 @@
+"""What the dealer stores about trades, as Beanie documents.
+
+Beanie binds a document class to one database. An application that asks its own questions binds
+`UserTradeDocument` and its neighbours with ``init_beanie`` as usual; the services of this package never
+touch those: for every database they make classes of their own out of the same fields (`bind_documents`), so
+that one process may work with any number of databases.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from beanie import Document, PydanticObjectId, init_beanie
+from pydantic import BaseModel, ConfigDict, Field
+from pymongo import ASCENDING, IndexModel, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+
+from medici_py import documents as medici_documents
+from medici_py.driver import adopt
+from medici_py.instants import to_millisecond
+from stablesats.errors import ConfigurationError
+from stablesats.trades.trade_source import ReceivedTrade
+from stablesats.trades.user_trade import Unit, UserTrade
+
+USER_TRADES: Final = "stablesats_user_trades"
+TRADE_REVERTS: Final = "stablesats_trade_reverts"
+QUARANTINE: Final = "stablesats_quarantine"
+SOURCE_POSITIONS: Final = "stablesats_trade_positions"
+
+Instant = medici_documents.Instant
+
+
+class TradeState(StrEnum):
+    """Where a trade stands. It is booked once and taken back once; nothing ever leads back."""
+
+    RECEIVED = "received"
+    BOOKED = "booked"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+class RevertState(StrEnum):
+    """Where a request to take a trade back stands."""
+
+    PENDING = "pending"
+    SETTLED = "settled"
+    REJECTED = "rejected"
+
+
+class LiveReference(BaseModel):
+    """The payments of a live trade: no two live trades have the same."""
+
+    model_config = ConfigDict(frozen=True)
+
+    btc_tx_id: str | None = None
+    usd_tx_id: str | None = None
+
+
+def _index(name: str, *fields: str, unique: bool = False, only: Mapping[str, Any]) -> IndexModel:
+    return IndexModel(
+        [(field, ASCENDING) for field in fields], name=name, unique=unique, partialFilterExpression=dict(only)
+    )
+
+
+def _unique(field: str) -> IndexModel:
+    return _index(f"{field}_once", field, unique=True, only={field: {"$exists": True}})
+
+
+class UserTradeFields(BaseModel):
+    """A trade and what became of it.
+
+    Attributes:
+        id: The trade's own id.
+        state: Where it stands.
+        live_reference: Its payments while it is received or booked and has some; unique.
+        received_at: When it was stored first.
+        booked_at: When it was booked.
+        reverted_at: When it was taken back, booked or not.
+        ledger_journal_id: Its journal in the Stablesats book.
+        correction_journal_id: The journal that took it back.
+        traceparent: The trace context in which it was made.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str = Field(alias="_id")
+    timestamp: Instant
+    buy_unit: Unit
+    buy_amount: int
+    sell_unit: Unit
+    sell_amount: int
+    btc_tx_id: str | None = None
+    usd_tx_id: str | None = None
+    state: TradeState
+    live_reference: LiveReference | None = None
+    received_at: Instant
+    booked_at: Instant | None = None
+    reverted_at: Instant | None = None
+    ledger_journal_id: PydanticObjectId | None = None
+    correction_journal_id: PydanticObjectId | None = None
+    traceparent: str | None = None
+
+    class Settings:
+        """Where Beanie finds it."""
+
+        name = USER_TRADES
+        keep_nulls = False
+        indexes: tuple[IndexModel, ...] = (
+            _unique("ledger_journal_id"),
+            _unique("correction_journal_id"),
+            _unique("live_reference"),
+            _index("received", "timestamp", "_id", only={"state": TradeState.RECEIVED.value}),
+        )
+
+    def to_trade(self) -> UserTrade:
+        """The trade as its source gave it."""
+        return UserTrade(
+            id=self.id,
+            timestamp=self.timestamp,
+            buy_unit=self.buy_unit,
+            buy_amount=self.buy_amount,
+            sell_unit=self.sell_unit,
+            sell_amount=self.sell_amount,
+            btc_tx_id=self.btc_tx_id,
+            usd_tx_id=self.usd_tx_id,
+        )
+
+
+class TradeRevertFields(BaseModel):
+    """A request to take a trade back.
+
+    Attributes:
+        id: The trade's id: one request is all there can be.
+        state: Where the request stands; pending also while its trade has not come yet.
+        requested_at: When it was stored first.
+        settled_at: When it was done.
+        traceparent: The trace context in which it was made.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str = Field(alias="_id")
+    state: RevertState = RevertState.PENDING
+    requested_at: Instant
+    settled_at: Instant | None = None
+    traceparent: str | None = None
+
+    class Settings:
+        """Where Beanie finds it."""
+
+        name = TRADE_REVERTS
+        keep_nulls = False
+        indexes: tuple[IndexModel, ...] = (
+            _index("pending", "requested_at", "_id", only={"state": RevertState.PENDING.value}),
+        )
+
+
+class QuarantineFields(BaseModel):
+    """Something that was set aside because it can never be booked as it is.
+
+    Attributes:
+        id: Made of source, line and text: the same thing is set aside once.
+        source: The file or source it came from.
+        line: Its line there, from 1.
+        text: What stood there, cut if long; of a trade, the trade.
+        reason: What is wrong with it.
+        trade_id: The trade's id, where it can be told.
+        first_seen: When it was set aside.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str = Field(alias="_id")
+    source: str
+    line: int | None = None
+    text: str
+    reason: str
+    trade_id: str | None = None
+    first_seen: Instant
+
+    class Settings:
+        """Where Beanie finds it."""
+
+        name = QUARANTINE
+        keep_nulls = False
+
+
+class SourcePositionFields(BaseModel):
+    """How far a stream of a source was read: everything before is stored.
+
+    Attributes:
+        id: Source and stream.
+        position: In the source's own words.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: dict[str, str] = Field(alias="_id")
+    position: dict[str, Any]
+
+    class Settings:
+        """Where Beanie finds it."""
+
+        name = SOURCE_POSITIONS
+
+
+class UserTradeDocument(UserTradeFields, Document):
+    """A row of ``stablesats_user_trades``."""
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+
+
+class TradeRevertDocument(TradeRevertFields, Document):
+    """A row of ``stablesats_trade_reverts``."""
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+
+
+class QuarantineDocument(QuarantineFields, Document):
+    """A row of ``stablesats_quarantine``."""
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+
+
+class SourcePositionDocument(SourcePositionFields, Document):
+    """A row of ``stablesats_trade_positions``."""
+
+    id: dict[str, str] = Field(alias="_id")  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeDocuments:
+    """The document classes of one database."""
+
+    trades: type[UserTradeDocument]
+    reverts: type[TradeRevertDocument]
+    quarantine: type[QuarantineDocument]
+    positions: type[SourcePositionDocument]
+
+
+async def bind_documents(database: Any, *, make_indexes: bool = False) -> TradeDocuments:
+    """Make document classes for *database*; with *make_indexes* also collections and indexes, idempotently.
+
+    Writes through them wait for a journaled majority, whatever the connection string says.
+
+    Raises:
+        ConfigurationError: If *database* is not one of PyMongo Async; Beanie works on no other.
+    """
+    if not isinstance(database, AsyncDatabase):
+        msg = (
+            f"user trades need a database of PyMongo Async (AsyncMongoClient), got {type(database).__name__}"
+        )
+        raise ConfigurationError(msg)
+    majority = adopt(database).with_options(write_concern=WriteConcern("majority", j=True))
+    bound = TradeDocuments(
+        trades=_own(UserTradeDocument, UserTradeFields),
+        reverts=_own(TradeRevertDocument, TradeRevertFields),
+        quarantine=_own(QuarantineDocument, QuarantineFields),
+        positions=_own(SourcePositionDocument, SourcePositionFields),
+    )
+    classes = [bound.trades, bound.reverts, bound.quarantine, bound.positions]
+    await init_beanie(database=majority, document_models=classes, skip_indexes=not make_indexes)
+    return bound
+
+
+def _own(public: type[Any], fields: type[BaseModel]) -> type[Any]:
+    """A class with the fields of *public* that is not it: Beanie would bind a base class as well."""
+    annotations = {"id": public.model_fields["id"].annotation}
+    return type(
+        public.__name__,
+        (fields, Document),
+        {"__module__": __name__, "__annotations__": annotations, "id": Field(alias="_id")},
+    )
+
+
+def received_row(received: ReceivedTrade, at: datetime) -> dict[str, Any]:
+    """The fields of a trade's first row."""
+    trade = received.trade
+    return {
+        **trade.to_document(),
+        "timestamp": to_millisecond(trade.timestamp),
+        "state": TradeState.RECEIVED,
+        "live_reference": live_reference(trade),
+        "received_at": to_millisecond(at),
+        "traceparent": received.traceparent,
+    }
+
+
+def live_reference(trade: UserTrade) -> dict[str, str] | None:
+    """The payments of *trade* as they are stored while it is live; None if it names none."""
+    btc_tx_id, usd_tx_id = trade.reference or (None, None)
+    named = {"btc_tx_id": btc_tx_id, "usd_tx_id": usd_tx_id}
+    return {name: tx_id for name, tx_id in named.items() if tx_id is not None} or None
+
+
+def trade_differences(stored: UserTrade, given: UserTrade) -> dict[str, tuple[object, object]]:
+    """Each field of *given* that is not what *stored* has, as (stored, given); times to the millisecond."""
+    old, new = stored.to_document(), given.to_document()
+    for row in (old, new):
+        row["timestamp"] = to_millisecond(row["timestamp"])
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}

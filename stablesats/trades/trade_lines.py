@@ -1,0 +1,136 @@
+"""What a line of a trade file says. Pure.
+
+A line is one JSON object: a trade ``{"id", "timestamp", "buy_unit", "buy_amount", "sell_unit",
+"sell_amount", "btc_tx_id", "usd_tx_id"}`` or ``{"revert": "<trade id>"}``. Keys that are not ours are left
+alone: the backend that writes the file may have its own. A ``traceparent`` (W3C) is taken along.
+"""
+
+import json
+from decimal import Decimal
+from typing import Any, Final
+
+from medici_py.instants import parse_instant
+from stablesats.errors import StablesatsError
+from stablesats.trades.trade_source import MalformedItem, Place, ReceivedTrade, RevertRequest, SourceItem
+from stablesats.trades.user_trade import Unit, UserTrade, UserTradeError, require_text
+
+LARGEST_LINE_BYTES: Final = 65_536
+"""Longer lines are not read: a trade is some 200 bytes."""
+
+KEPT_TEXT_CHARACTERS: Final = 2_000
+"""How much of a malformed line is kept to look at."""
+
+_TRADE_KEYS: Final = frozenset(
+    {
+        "id",
+        "timestamp",
+        "buy_unit",
+        "buy_amount",
+        "sell_unit",
+        "sell_amount",
+        "btc_tx_id",
+        "usd_tx_id",
+    }
+)
+_OPTIONAL_KEYS: Final = frozenset({"btc_tx_id", "usd_tx_id"})
+
+
+class _LineError(StablesatsError, ValueError):
+    """A line is not what it should be; the message says why."""
+
+
+def read_line(raw: bytes, place: Place) -> SourceItem | None:
+    """Read one line, without its line break.
+
+    Returns:
+        What it says, a `MalformedItem` that says what is wrong, or None for a blank line.
+    """
+    if len(raw) > LARGEST_LINE_BYTES:
+        return malformed(raw, place, f"longer than {LARGEST_LINE_BYTES} bytes")
+    if not raw.strip():
+        return None
+    try:
+        return _item(_object(raw), place)
+    except (_LineError, UserTradeError) as error:
+        return malformed(raw, place, str(error))
+
+
+def malformed(raw: bytes, place: Place, reason: str) -> MalformedItem:
+    """Say that *raw* is unusable, and keep the beginning of it."""
+    # UTF-8 takes up to four bytes a character; no use in decoding more than can be kept.
+    text = raw[: 4 * KEPT_TEXT_CHARACTERS].decode("utf-8", errors="replace")
+    return MalformedItem(place, text[:KEPT_TEXT_CHARACTERS], reason)
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(
+            raw.decode("utf-8-sig"),
+            object_pairs_hook=_no_key_twice,
+            parse_float=Decimal,
+            parse_constant=_no_constant,
+        )
+    except _LineError:
+        raise
+    except RecursionError as error:
+        raise _LineError("JSON nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise _LineError(f"not UTF-8 (byte {error.start})") from error
+    except ValueError as error:  # also a number of more digits than Python reads
+        raise _LineError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise _LineError(f"not a JSON object but {type(value).__name__}")
+    return value
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _LineError(f"key {key!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise _LineError(f"not JSON: {name} is no number")
+
+
+def _item(fields: dict[str, Any], place: Place) -> SourceItem:
+    traceparent = fields.get("traceparent")
+    if not isinstance(traceparent, str):
+        traceparent = None
+    if "revert" not in fields:
+        return ReceivedTrade(_trade(fields), place, traceparent)
+    if beside := sorted(_TRADE_KEYS & fields.keys()):
+        raise _LineError(f"both a revert and a trade: {', '.join(beside)} beside revert")
+    trade_id = fields["revert"]
+    require_text("revert", trade_id)
+    return RevertRequest(trade_id, place, traceparent)
+
+
+def _trade(fields: dict[str, Any]) -> UserTrade:
+    if missing := sorted(_TRADE_KEYS - _OPTIONAL_KEYS - fields.keys()):
+        raise _LineError(f"a trade without {', '.join(missing)}")
+    try:
+        timestamp = parse_instant(fields["timestamp"])
+    except ValueError as error:
+        raise _LineError(f"timestamp: {error}") from error
+    return UserTrade(
+        id=fields["id"],
+        timestamp=timestamp,
+        buy_unit=_unit("buy_unit", fields["buy_unit"]),
+        buy_amount=fields["buy_amount"],
+        sell_unit=_unit("sell_unit", fields["sell_unit"]),
+        sell_amount=fields["sell_amount"],
+        btc_tx_id=fields.get("btc_tx_id"),
+        usd_tx_id=fields.get("usd_tx_id"),
+    )
+
+
+def _unit(name: str, value: object) -> Unit:
+    try:
+        return Unit(value)  # type: ignore[arg-type]
+    except ValueError as error:
+        known = " or ".join(unit.value for unit in Unit)
+        raise _LineError(f"{name} must be {known}, got {value!r}") from error

@@ -1,0 +1,154 @@
+"""The booking loop, a round at a time: everything that can be done is done, whatever cannot."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+from pymongo.errors import AutoReconnect
+
+from medici_py import TransactionError
+from stablesats.ledger import Ledger
+from stablesats.trades import ReceivedTrade, RevertRequest
+from stablesats.trades.booking import TradeBooking
+from stablesats.trades.counts import TradeCounts
+from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.trade_store import TradeStore
+
+NOW = datetime(2026, 9, 2, tzinfo=UTC)
+
+Factory = Callable[..., ReceivedTrade]
+Revert = Callable[[str], RevertRequest]
+Rows = Callable[[str], Any]
+
+
+def booking_of(ledger: Ledger, documents: TradeDocuments) -> tuple[TradeBooking, TradeCounts]:
+    counts = TradeCounts()
+    return TradeBooking(ledger, documents, counts=counts, now=lambda: NOW), counts
+
+
+async def finish(booking: TradeBooking) -> None:
+    """Rounds until there is nothing more to do."""
+    async with asyncio.timeout(60):
+        while not (await booking.round()).is_last:
+            pass
+
+
+async def test_everything_received_is_booked(
+    ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory
+) -> None:
+    """In as many rounds as it takes; then there is nothing to do."""
+    await store.receive([received(f"t{number}") for number in range(150)], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    await finish(booking)
+    assert counts == TradeCounts(booked=150)
+    assert (await ledger.balances()).users_liability_cents == 150 * 500
+    assert (await booking.round()).is_last
+
+
+async def test_two_bookings_share_the_work(
+    ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory
+) -> None:
+    """As two processes do, each with books of its own: each trade once, and none left."""
+    await store.receive([received(f"t{number}") for number in range(300)], at=NOW)
+    both = [booking_of(ledger, documents), booking_of(Ledger(ledger.database), documents)]
+    await asyncio.gather(*(finish(booking) for booking, _ in both))
+    assert sum(counts.booked for _, counts in both) == 300
+    assert await ledger.database["medici_journals"].count_documents({}) == 300
+    assert (await ledger.balances()).users_liability_cents == 300 * 500
+
+
+async def test_reverts_run_first(
+    ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert
+) -> None:
+    """A trade that came together with its revert is never booked."""
+    await store.receive([received("t1"), received("t2")], at=NOW)
+    await store.request_reverts([revert("t1"), revert("unknown")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    await finish(booking)
+    assert counts == TradeCounts(booked=1, cancelled=1)
+    await store.request_reverts([revert("t2")], at=NOW)
+    await finish(booking)
+    assert counts == TradeCounts(booked=1, cancelled=1, reverted=1)
+    assert (await ledger.balances()).users_liability_cents == 0
+
+
+async def test_u6_refused_trade_is_set_aside_and_its_neighbours_are_booked(
+    strict_ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, rows_of: Rows
+) -> None:
+    """What the ledger refuses for good never blocks what it takes."""
+    trades = [received(f"t{number}", sats=1_000_000 if number in (3, 11) else 999) for number in range(20)]
+    await store.receive(trades, at=NOW)
+    booking, counts = booking_of(strict_ledger, documents)
+    with structlog.testing.capture_logs() as logs:
+        await finish(booking)
+    assert counts == TradeCounts(booked=18, quarantined=2)
+    assert {row["trade_id"] for row in await rows_of(QUARANTINE)} == {"t3", "t11"}
+    assert all("a million or more" in row["reason"] for row in await rows_of(QUARANTINE))
+    assert [row["state"] for row in await rows_of(USER_TRADES)].count("rejected") == 2
+    logged = {entry["trade"] for entry in logs if entry["action"] == "trade-quarantined"}
+    assert logged == {"t3", "t11"}
+
+
+async def test_row_that_somebody_holds_is_left_out_and_all_others_are_booked(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert
+) -> None:
+    """A process that died with a transaction open keeps rows for a minute; nobody waits for them."""
+    await store.receive([received(f"t{number:02}") for number in range(20)], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    async with ledger.database.client.start_session() as dead:
+        await dead.start_transaction()
+        await ledger.database[USER_TRADES].update_one({"_id": "t07"}, {"$set": {"mine": True}}, session=dead)
+        await store.request_reverts([revert("t07")], at=NOW)
+        async with asyncio.timeout(30):
+            while counts.booked < 19:
+                assert (await booking.round()).left > 0
+        assert await store.unbooked(5) == ["t07"]
+        await dead.abort_transaction()
+    await finish(booking)
+    assert counts == TradeCounts(booked=19, cancelled=1)
+
+
+async def test_refused_revert_is_set_aside_and_the_others_are_done(
+    *, strict_ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory,
+    revert: Revert, rows_of: Rows,
+) -> None:  # fmt: skip
+    """The trade stays booked; the request is kept with its reason."""
+    await store.receive([received("small", sats=999), received("large")], at=NOW)
+    await finish(booking_of(Ledger(strict_ledger.database), documents)[0])
+    await store.request_reverts([revert("large"), revert("small")], at=NOW)
+    booking, counts = booking_of(strict_ledger, documents)
+    await finish(booking)
+    assert counts == TradeCounts(reverted=1, quarantined=1)
+    assert {row["_id"]: row["state"] for row in await rows_of(USER_TRADES)} == {
+        "large": "booked",
+        "small": "reverted",
+    }
+    assert {row["_id"]: row["state"] for row in await rows_of(TRADE_REVERTS)} == {
+        "large": "rejected",
+        "small": "settled",
+    }
+    [row] = await rows_of(QUARANTINE)
+    assert (row["trade_id"], row["text"]) == ("large", '{"revert": "large"}')
+
+
+async def test_database_error_is_passed_on_and_sets_nothing_aside(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, rows_of: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Also one that the ledger passes on under a name of its own: the next round tries again."""
+    await store.receive([received("t1")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+
+    async def fails(_: object) -> int:
+        raise TransactionError("the book could not be read") from AutoReconnect("gone")
+
+    monkeypatch.setattr(booking._poster, "book", fails)
+    with pytest.raises(TransactionError, match="could not be read"):
+        await booking.round()
+    assert await rows_of(QUARANTINE) == []
+    monkeypatch.undo()
+    await finish(booking)
+    assert counts == TradeCounts(booked=1)

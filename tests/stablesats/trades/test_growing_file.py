@@ -1,0 +1,179 @@
+"""A file that grows, is cut, rewritten, moved away: read on where that is right, from its start where not."""
+
+from pathlib import Path
+
+import pytest
+
+from stablesats.trades.growing_file import FilePosition, GrowingFile
+
+LONG = "".join(f"line {number}\n" for number in range(100))
+
+
+def texts(file: GrowingFile, *, to_the_end: bool = False) -> list[str]:
+    """The lines of one read."""
+    return [line.raw.decode() for line in file.read(to_the_end=to_the_end).lines]
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+@pytest.fixture
+def file(trade_file: Path) -> GrowingFile:
+    return GrowingFile(trade_file, FilePosition())
+
+
+@pytest.fixture(autouse=True)
+def _closed(file: GrowingFile) -> object:
+    yield
+    file.close()
+
+
+def test_growth_is_read_on(file: GrowingFile) -> None:
+    """Each line once."""
+    append(file.path, "a\nb\n")
+    assert texts(file) == ["a", "b"]
+    assert texts(file) == []
+    append(file.path, "c\n")
+    assert texts(file) == ["c"]
+
+
+def test_line_without_its_break_is_waited_for(file: GrowingFile) -> None:
+    """Somebody is writing it."""
+    append(file.path, "a\nhal")
+    assert texts(file) == ["a"]
+    assert texts(file) == []
+    append(file.path, "f\n")
+    assert texts(file) == ["half"]
+
+
+def test_last_line_without_its_break_is_read_at_the_end_but_not_passed(file: GrowingFile) -> None:
+    """If the file goes on after all, the line is read again as a whole."""
+    append(file.path, "a\nhal")
+    assert texts(file, to_the_end=True) == ["a"]
+    read = file.read(to_the_end=True)
+    assert [line.raw for line in read.lines] == [b"hal"]
+    assert read.position.offset == 2
+    append(file.path, "f\n")
+    again = GrowingFile(file.path, read.position)
+    assert texts(again) == ["half"]
+    again.close()
+
+
+def test_position_survives_in_stored_form(file: GrowingFile) -> None:
+    """The next process reads on, with the right line numbers."""
+    append(file.path, "a\nb\n")
+    stored = file.read(to_the_end=False).position.to_stored()
+    append(file.path, "c\n")
+    again = GrowingFile(file.path, FilePosition.from_stored(stored))
+    [line] = again.read(to_the_end=False).lines
+    assert (line.number, line.raw) == (3, b"c")
+    again.close()
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"offset": "far"}, {"cursor": 5}])
+def test_stored_position_of_another_kind_is_the_start(stored: dict[str, object] | None) -> None:
+    """A repeat is harmless, a gap is not."""
+    assert FilePosition.from_stored(stored) == FilePosition()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda path: path.write_text("x\ny\n"), id="shorter"),
+        pytest.param(lambda path: path.write_text("x" * len(LONG) + "\ny\n"), id="rewritten longer"),
+        pytest.param(lambda path: path.write_text(LONG.replace("line 99", "line xx")), id="same length"),
+        pytest.param(lambda path: path.write_text(""), id="empty"),
+    ],
+)
+@pytest.mark.parametrize("reopened", [True, False])
+def test_rewritten_file_is_read_from_its_start(file: GrowingFile, change: object, reopened: bool) -> None:
+    """Also one that is longer than what was read of the old one, or exactly as long."""
+    append(file.path, LONG)
+    position = file.read(to_the_end=False).position
+    assert position.offset == len(LONG)
+    change(file.path)  # type: ignore[operator]
+    if reopened:
+        file.close()
+        file = GrowingFile(file.path, position)
+    append(file.path, "last\n")
+    assert texts(file) == file.path.read_text().splitlines()
+    file.close()
+
+
+def test_half_a_line_that_is_taken_back_is_forgotten(file: GrowingFile) -> None:
+    """What stood there when the writer died is not glued to what stands there now."""
+    append(file.path, "a\n{half a line that never was fin")
+    assert texts(file) == ["a"]
+    assert texts(file) == []
+    file.path.write_text("a\n{another line}\nand more of them\n")
+    assert texts(file) == ["{another line}", "and more of them"]
+
+
+def test_moved_file_is_read_to_its_end_and_then_the_new_one(file: GrowingFile) -> None:
+    """Nothing that was written before the move is missed; its last line needs no break any more."""
+    append(file.path, "a\n")
+    assert texts(file) == ["a"]
+    append(file.path, "b\nc")
+    file.path.rename(file.path.with_suffix(".1"))
+    file.path.write_text("new\n")
+    assert texts(file) == ["b"]
+    assert texts(file) == ["c"]
+    assert texts(file) == ["new"]
+
+
+def test_file_replaced_by_a_longer_copy_of_itself_is_read_on(file: GrowingFile, tmp_path: Path) -> None:
+    """As programs do that never write into a file in place."""
+    append(file.path, LONG)
+    assert len(texts(file)) == 100
+    copy = tmp_path / "copy"
+    copy.write_text(LONG + "more\n")
+    copy.replace(file.path)
+    assert texts(file) == []  # the end of the old one
+    assert texts(file) == ["more"]
+
+
+def test_file_that_is_gone_is_waited_for(file: GrowingFile) -> None:
+    """It has no lines until it is back."""
+    append(file.path, "a\n")
+    assert texts(file) == ["a"]
+    file.path.unlink()
+    assert texts(file) == []
+    assert texts(file) == []
+    assert not file.may_have_more
+    file.path.write_text("b\n")
+    assert file.may_have_more
+    assert texts(file) == ["b"]
+
+
+def test_file_at_rest_is_not_read_again(file: GrowingFile) -> None:
+    """One look at its date is enough."""
+    append(file.path, "a\n")
+    assert file.may_have_more
+    assert texts(file) == ["a"]
+    assert texts(file) == []
+    assert not file.may_have_more
+    append(file.path, "b\n")
+    assert file.may_have_more
+
+
+def test_large_file_comes_in_pieces(file: GrowingFile) -> None:
+    """No read holds much more than a line may have."""
+    rows = [f"{number:09}" for number in range(30_000)]
+    append(file.path, "\n".join(rows) + "\n")
+    found: list[str] = []
+    pieces = 0
+    while piece := texts(file):
+        found += piece
+        pieces += 1
+    assert found == rows
+    assert pieces > 2
+
+
+def test_unreadable_file_is_an_error(tmp_path: Path) -> None:
+    """Not an empty one."""
+    file = GrowingFile(tmp_path, FilePosition())  # a folder
+    with pytest.raises(OSError, match="directory"):
+        file.read(to_the_end=True)
+    file.close()

@@ -1,0 +1,104 @@
+"""Beanie documents over the trade collections, for several databases in one process."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from beanie import init_beanie
+from pymongo.asynchronous.database import AsyncDatabase
+
+from stablesats.errors import ConfigurationError
+from stablesats.ledger import Ledger
+from stablesats.trades import (
+    QuarantineDocument,
+    ReceivedTrade,
+    SourcePositionDocument,
+    TradeRevertDocument,
+    TradeState,
+    UserTradeDocument,
+)
+from stablesats.trades.trade_documents import (
+    TradeDocuments,
+    bind_documents,
+    live_reference,
+    trade_differences,
+)
+from stablesats.trades.trade_store import TradeStore
+
+Factory = Callable[..., ReceivedTrade]
+
+
+async def test_two_databases_at_once_are_kept_apart(
+    mongo_database: AsyncDatabase[dict[str, Any]], received: Factory
+) -> None:
+    """Each has classes of its own; Beanie itself binds one class to one database."""
+    other = mongo_database.client[f"{mongo_database.name}_other"]
+    here = await bind_documents(mongo_database, make_indexes=True)
+    there = await bind_documents(other, make_indexes=True)
+    try:
+        trade = received("t1")
+        await TradeStore(here).receive([trade], at=trade.trade.timestamp)
+        assert [row.id for row in await here.trades.find({}).to_list()] == ["t1"]
+        assert await there.trades.find({}).to_list() == []
+    finally:
+        await other.client.drop_database(other)
+
+
+async def test_an_application_binds_the_public_classes_itself(
+    mongo_database: AsyncDatabase[dict[str, Any]], received: Factory
+) -> None:
+    """The services never bind those, so they stay where the application put them."""
+    application = mongo_database.client[f"{mongo_database.name}_application"]
+    models = [UserTradeDocument, TradeRevertDocument, QuarantineDocument, SourcePositionDocument]
+    try:
+        await init_beanie(database=application, document_models=models)
+        own = await bind_documents(mongo_database, make_indexes=True)
+        trade = received("t1", btc="b1")
+        await TradeStore(own).receive([trade], at=trade.trade.timestamp)
+        assert await UserTradeDocument.find({}).count() == 0
+        assert UserTradeDocument.get_pymongo_collection().database.name == application.name
+        await init_beanie(database=mongo_database, document_models=models)
+        found = await UserTradeDocument.get("t1")
+        assert found is not None
+        assert (found.to_trade(), found.state) == (trade.trade, TradeState.RECEIVED)
+    finally:
+        await application.client.drop_database(application)
+
+
+async def test_database_of_another_driver_is_refused() -> None:
+    """Beanie would fail later, and not say why."""
+    with pytest.raises(ConfigurationError, match="PyMongo Async"):
+        await bind_documents({})
+
+
+async def test_making_indexes_again_is_harmless(ledger: Ledger, documents: TradeDocuments) -> None:
+    """Every process does it at its start."""
+    await bind_documents(ledger.database, make_indexes=True)
+    indexes = await documents.trades.get_pymongo_collection().index_information()
+    assert {"live_reference_once", "ledger_journal_id_once", "received"} <= indexes.keys()
+
+
+@pytest.mark.parametrize(
+    ("btc", "usd", "stored"),
+    [
+        (None, None, None),
+        ("b", None, {"btc_tx_id": "b"}),
+        (None, "u", {"usd_tx_id": "u"}),
+        ("b", "u", {"btc_tx_id": "b", "usd_tx_id": "u"}),
+    ],
+)
+def test_live_reference_has_the_payments_that_are_known(
+    received: Factory, btc: str | None, usd: str | None, stored: dict[str, str] | None
+) -> None:
+    """A trade without any has none: those never meet."""
+    assert live_reference(received("t", btc=btc, usd=usd).trade) == stored
+
+
+def test_differences_ignore_what_is_not_stored(received: Factory) -> None:
+    """MongoDB keeps milliseconds."""
+    trade = received("t1")
+    moved = received("t1", at=trade.trade.timestamp + timedelta(microseconds=999))
+    assert trade_differences(trade.trade, moved.trade) == {}
+    other = received("t1", cents=501)
+    assert trade_differences(trade.trade, other.trade) == {"buy_amount": (500, 501)}

@@ -1,0 +1,154 @@
+"""What came in, stored once, whoever brings it and however often."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import BulkWriteError
+
+from stablesats.ledger import Ledger
+from stablesats.trades import ReceivedTrade, RevertRequest, TradeConflictError, TradeReferenceError
+from stablesats.trades.trade_documents import SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.trade_lines import read_line
+from stablesats.trades.trade_store import Received, TradeStore, trade_text
+
+NOW = datetime(2026, 9, 2, tzinfo=UTC)
+
+Factory = Callable[..., ReceivedTrade]
+Revert = Callable[[str], RevertRequest]
+Rows = Callable[[str], Any]
+
+
+class TestReceiving:
+    async def test_trade_is_stored_as_received(
+        self, store: TradeStore, received: Factory, rows_of: Rows
+    ) -> None:
+        """With its payments, as long as it is live."""
+        assert await store.receive([received("t1", btc="b1")], at=NOW) == Received(1, 0, ())
+        [row] = await rows_of(USER_TRADES)
+        assert (row["_id"], row["state"], row["live_reference"]) == ("t1", "received", {"btc_tx_id": "b1"})
+        assert "ledger_journal_id" not in row
+        assert await store.unbooked(10) == ["t1"]
+
+    async def test_repeat_is_counted_and_changes_nothing(
+        self, store: TradeStore, received: Factory, rows_of: Rows
+    ) -> None:
+        """Also within one delivery."""
+        trade = received("t1", btc="b1")
+        await store.receive([trade], at=NOW)
+        before = await rows_of(USER_TRADES)
+        assert await store.receive([trade, received("t2"), trade, received("t2")], at=NOW) == Received(
+            1, 3, ()
+        )
+        assert (await rows_of(USER_TRADES))[0] == before[0]
+
+    async def test_other_content_under_a_known_id_is_a_conflict(
+        self, store: TradeStore, received: Factory
+    ) -> None:
+        """The first one stays, also within one delivery; the others around it are stored."""
+        found = await store.receive([received("t1"), received("t1", cents=501), received("t2")], at=NOW)
+        assert (found.stored, found.replayed) == (2, 0)
+        [(conflicting, conflict)] = found.conflicts
+        assert conflicting.trade.cents == 501
+        assert isinstance(conflict, TradeConflictError)
+        assert conflict.differences == {"buy_amount": (500, 501)}
+
+    @pytest.mark.parametrize("cents", [500, 501])
+    async def test_payments_of_a_live_trade_under_another_id_are_a_conflict(
+        self, store: TradeStore, received: Factory, cents: int
+    ) -> None:
+        """The same payments are never booked twice, whatever the amounts; both trades are named."""
+        await store.receive([received("t1", btc="b", usd="u")], at=NOW)
+        found = await store.receive(
+            [received("t2", cents=cents, btc="b", usd="u"), received("t3", btc="b", usd="other")], at=NOW
+        )
+        assert found.stored == 1
+        [(_, conflict)] = found.conflicts
+        assert isinstance(conflict, TradeReferenceError)
+        assert (conflict.trade_id, conflict.holder_id) == ("t2", "t1")
+
+    async def test_u4_payments_are_free_again_once_their_trade_is_to_be_taken_back(
+        self, store: TradeStore, received: Factory, revert: Revert
+    ) -> None:
+        """A correction comes in although the reversal has not been posted yet."""
+        await store.receive([received("t1", btc="b", usd="u")], at=NOW)
+        await store.request_reverts([revert("t1")], at=NOW)
+        assert await store.receive([received("t2", cents=7, btc="b", usd="u")], at=NOW) == Received(1, 0, ())
+        found = await store.receive([received("t3", btc="b", usd="u")], at=NOW)
+        assert [
+            conflict.holder_id for _, conflict in found.conflicts if isinstance(conflict, TradeReferenceError)
+        ] == ["t2"]
+
+    async def test_trades_without_payments_never_meet(self, store: TradeStore, received: Factory) -> None:
+        """Only their ids tell them apart."""
+        assert (await store.receive([received("t1"), received("t2")], at=NOW)).stored == 2
+
+    async def test_same_trades_from_many_tasks_are_stored_once(
+        self, store: TradeStore, received: Factory
+    ) -> None:
+        """And nobody finds a conflict in what another one just stored."""
+        trades = [received(f"t{number}", btc=f"b{number}") for number in range(30)]
+        found = await asyncio.gather(*(store.receive(trades, at=NOW) for _ in range(6)))
+        assert sum(each.stored for each in found) == 30
+        assert sum(each.replayed for each in found) == 5 * 30
+        assert all(each.conflicts == () for each in found)
+
+    async def test_oldest_trade_is_booked_first(self, store: TradeStore, received: Factory) -> None:
+        """By when it took place, not by when it came."""
+        trades = [received(f"t{hours}", at=NOW - timedelta(hours=hours)) for hours in range(5)]
+        await store.receive(trades, at=NOW)
+        assert await store.unbooked(3) == ["t4", "t3", "t2"]
+
+    async def test_failure_of_another_kind_is_passed_on(
+        self, store: TradeStore, documents: TradeDocuments, received: Factory
+    ) -> None:
+        """Only a duplicate is ours to explain."""
+        await documents.trades.get_pymongo_collection().database.command(
+            "collMod", USER_TRADES, validator={"buy_amount": {"$lt": 1000}}
+        )
+        with pytest.raises(BulkWriteError):
+            await store.receive([received("t1", cents=1000)], at=NOW)
+
+
+class TestReverts:
+    async def test_request_is_remembered_once(self, store: TradeStore, revert: Revert, rows_of: Rows) -> None:
+        """However often it comes."""
+        assert await store.request_reverts([revert("t1"), revert("t2"), revert("t1")], at=NOW) == 2
+        assert await store.request_reverts([revert("t1")], at=NOW) == 0
+        assert [row["_id"] for row in await rows_of(TRADE_REVERTS)] == ["t1", "t2"]
+
+    async def test_request_waits_for_its_trade(
+        self, store: TradeStore, received: Factory, revert: Revert
+    ) -> None:
+        """Nothing can be done before."""
+        await store.request_reverts([revert("t1")], at=NOW)
+        assert await store.settleable_reverts(10) == []
+        await store.receive([received("t1")], at=NOW)
+        assert await store.settleable_reverts(10) == ["t1"]
+
+
+class TestPositions:
+    async def test_newest_position_of_each_stream_is_kept(self, store: TradeStore, rows_of: Rows) -> None:
+        """A source is asked to go on there."""
+        await store.save_position("/trades", "a.jsonl", {"offset": 1})
+        await store.save_position("/trades", "a.jsonl", {"offset": 2})
+        await store.save_position("/trades", "b.jsonl", {"offset": 9})
+        await store.save_position("galoy", "account", {"cursor": "x"})
+        assert await store.positions("/trades") == {"a.jsonl": {"offset": 2}, "b.jsonl": {"offset": 9}}
+        assert await store.positions("elsewhere") == {}
+        assert len(await rows_of(SOURCE_POSITIONS)) == 3
+
+
+def test_trade_as_text_reads_back_as_the_trade(received: Factory) -> None:
+    """So that what was set aside can be given again."""
+    trade = received("t1", btc="b1")
+    again = read_line(trade_text(trade.trade).encode(), trade.place)
+    assert again == trade
+
+
+async def test_ledger_is_not_touched(store: TradeStore, ledger: Ledger, received: Factory) -> None:
+    """Storing is not booking."""
+    await store.receive([received("t1")], at=NOW)
+    assert await ledger.database["medici_journals"].count_documents({}) == 0
