@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from benchmarks import (
     as_of,
     balances,
+    changes,
     growth,
     posting,
     processor_time,
@@ -37,6 +38,7 @@ BENCHES: dict[str, Callable[[Campaign], Awaitable[Outcome]]] = {
     "processor_time": processor_time.run,
     "storage": storage.run,
     "streaming": streaming.run,
+    "changes": changes.run,
     "as_of": as_of.run,
     "balances": balances.run,
     "growth": growth.run,

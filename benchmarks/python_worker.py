@@ -6,13 +6,15 @@
 import asyncio
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from pymongo import AsyncMongoClient
 
-from benchmarks.journals import Document
+from benchmarks.change_holder import ChangeHolder
+from benchmarks.journals import AMOUNT, CASH, MEMO, Document, wallet
 from benchmarks.library import open_book, posting_to
 from benchmarks.load import Load, run_load
 from medici_py import Book
@@ -24,6 +26,8 @@ class Worker:
     def __init__(self, client: AsyncMongoClient[Document], book: Book) -> None:
         self._client = client
         self._book = book
+        self._holder: ChangeHolder | None = None
+        self._held_before = 0
 
     @classmethod
     def open(cls, uri: str, database: str) -> "Worker":
@@ -34,6 +38,12 @@ class Worker:
         match operation:
             case "post":
                 return await self._post(Load(**given))
+            case "pace":
+                return await self._pace(given["journals"], given["every_secs"])
+            case "hold":
+                return await self._hold(given["kind"])
+            case "held":
+                return await self._held(given["journals"])
             case "stream":
                 return await self._stream(given["account"])
             case "list":
@@ -42,6 +52,8 @@ class Worker:
                 raise ValueError(f"no operation {operation!r}")
 
     async def close(self) -> None:
+        if self._holder is not None:
+            await self._holder.close()
         await self._book.close()
         await self._client.close()
 
@@ -49,6 +61,27 @@ class Worker:
         before = self._book.commit_stats.retries
         done = await run_load(posting_to(self._book), load)
         return asdict(replace(done, retries=self._book.commit_stats.retries - before))
+
+    async def _pace(self, journals: int, every_secs: float) -> list[tuple[str, float, float]]:
+        """Post one journal at a time; return each one's id, when it was asked for and when it stood."""
+        began, posted = time.monotonic(), list[tuple[str, float, float]]()
+        for number in range(journals):
+            await asyncio.sleep(max(0.0, began + number * every_secs - time.monotonic()))
+            asked = time.monotonic()
+            entry = self._book.entry(MEMO).debit(CASH, AMOUNT).credit(wallet(number), AMOUNT)
+            journal = await entry.commit()
+            posted.append((str(journal.id), asked, time.monotonic()))
+        return posted
+
+    async def _hold(self, kind: str) -> None:
+        self._holder = ChangeHolder(self._book, kind)
+        await self._holder.open()
+        self._held_before = peak_kib()
+
+    async def _held(self, journals: int) -> dict[str, Any]:
+        assert self._holder is not None
+        await self._holder.until_read(journals)
+        return {"growth_kib": peak_kib() - self._held_before, "waiting": self._holder.waiting}
 
     async def _stream(self, account: str) -> dict[str, Any]:
         await self._book.ledger(account, per_page=1)

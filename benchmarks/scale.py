@@ -21,6 +21,9 @@ class Scale:
         stored_journals: Journals posted to weigh them.
         withdrawals: Concurrent withdrawals from one wallet.
         listed_journals: Size of the filled ledger that is read into a list.
+        subscribers: Numbers of subscriptions that follow the changes of a book.
+        paced_journals: Journals posted one by one while they follow, to see how late they are.
+        stuck_journals: Journals posted past a subscriber that takes nothing.
     """
 
     rounds: int
@@ -36,6 +39,9 @@ class Scale:
     stored_journals: int
     withdrawals: int
     listed_journals: int
+    subscribers: tuple[int, ...]
+    paced_journals: int
+    stuck_journals: int
 
 
 FULL = Scale(
@@ -52,6 +58,9 @@ FULL = Scale(
     stored_journals=10_000,
     withdrawals=1_000,
     listed_journals=100_000,
+    subscribers=(1, 10, 100),
+    paced_journals=400,
+    stuck_journals=50_000,
 )
 
 QUICK = Scale(
@@ -68,4 +77,7 @@ QUICK = Scale(
     stored_journals=1_000,
     withdrawals=200,
     listed_journals=5_000,
+    subscribers=(1, 10, 100),
+    paced_journals=40,
+    stuck_journals=2_000,
 )
