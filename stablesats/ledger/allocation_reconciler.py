@@ -17,12 +17,19 @@ from typing import Any, Final, NoReturn
 import structlog
 from pymongo.errors import PyMongoError
 
-from medici_py import Journal, JournalPosted, MediciError, mongo_transaction, open_changes
+from medici_py import (
+    ChangeSubscription,
+    Journal,
+    JournalPosted,
+    MediciError,
+    Overflow,
+    mongo_transaction,
+)
 from medici_py.backoff import backoff_secs
 from stablesats.errors import StablesatsError
 from stablesats.ledger.allocation import allocation_for
 from stablesats.ledger.balances import LiabilityAlarm, LiabilityBalances
-from stablesats.ledger.chart import STABLESATS_BOOK, Account
+from stablesats.ledger.chart import Account
 from stablesats.ledger.facade import Ledger
 from stablesats.lifecycle import unless_stopped, wait_or_stop
 
@@ -237,13 +244,12 @@ class AllocationReconciler:
         while True:
             opened = False
             try:
-                async with open_changes(self._ledger.database, {STABLESATS_BOOK}) as changes:
+                async with self._follow() as changes:
                     opened = True
                     self._health = replace(self._health, stream_up=True)
                     self._trigger()
-                    async for change in changes:
-                        if isinstance(change, JournalPosted) and _changes_liability(change):
-                            self._trigger()
+                    async for _ in changes:
+                        self._trigger()
             except Exception as error:  # noqa: BLE001 - the supervised edge: logged, counted, opened again
                 _log.warning("the ledger cannot be followed", action="trigger-lost", error=str(error))
             failures = 1 if opened else failures + 1
@@ -252,12 +258,13 @@ class AllocationReconciler:
             )
             await asyncio.sleep(self._pause_secs(failures))
 
+    def _follow(self) -> ChangeSubscription:
+        # One event is as good as many; those that were dropped are told of, which is one more.
+        return self._ledger.stablesats.changes(
+            Account.STABLESATS_OMNIBUS.code, kinds={JournalPosted}, buffer=1, on_overflow=Overflow.DROP
+        )
+
     def _pause_secs(self, failures: int) -> float:
         return backoff_secs(
             failures, first_secs=_FIRST_PAUSE_SECS, max_secs=_LONGEST_PAUSE_SECS, jitter=self._jitter()
         )
-
-
-def _changes_liability(change: JournalPosted) -> bool:
-    omnibus = Account.STABLESATS_OMNIBUS.code
-    return any(leg.accounts == omnibus for leg in change.transactions)

@@ -7,13 +7,14 @@ import gc
 import random
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from bson import Int64, ObjectId
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py import (
@@ -314,13 +315,16 @@ class TestFilters:
             ("on_overflow", "wait"),
         ],
     )
-    def test_argument_that_means_nothing_is_refused_at_the_call(
-        self, argument: str, value: object, book: Book
+    async def test_argument_that_means_nothing_is_refused_at_the_call(
+        self, argument: str, value: object
     ) -> None:
-        """Not with the first event, which may be hours away."""
+        """Not with the first event, which may be hours away; no server is asked."""
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient("mongodb://127.0.0.1:1", connect=False)
+        book = Book("MainBook", client["nowhere"])
         with pytest.raises(InvalidQueryError) as caught:
             book.changes(**{argument: value})  # type: ignore[arg-type]
         assert caught.value.field == argument
+        await client.close()
 
     def test_book_of_another_database_is_refused(self, bank: Bank, book: Book) -> None:
         """Its changes are on another stream."""
@@ -435,28 +439,27 @@ class TestSharing:
 
 
 class TestPosition:
-    @pytest.mark.parametrize("stop_after", range(1, 14))
     @pytest.mark.parametrize("joined", [True, False])
     async def test_every_position_goes_on_right_after_its_event(
-        self, stop_after: int, joined: bool, book: Book, pay: Pay
+        self, joined: bool, book: Book, pay: Pay
     ) -> None:
         """Between the events of one journal, too; whether the shared stream is open or not."""
+        everything: list[ChangeEvent] = []
         async with book.changes() as changes:
             journal = await pay(book, 1, memo="first", debit="A:b", credit="C")
             await book.void(journal.id, "second")
             await pay(book, 3, memo="third", debit="A:b", credit="C")
-            seen = await take(changes, stop_after)
-            position = seen[-1].position
-            assert changes.position == position
+            for _ in range(13):
+                everything += await take(changes, 1)
+                assert changes.position == everything[-1].position
+        async with AsyncExitStack() as stack:
             if joined:
-                async with book.changes(after=position.to_document()) as more:
-                    rest = await take(more, 13 - stop_after)
-            all_of_it = seen + await take(changes, 13 - stop_after)
-        if not joined:
-            async with book.changes(after=ChangePosition.from_document(position.to_document())) as more:
-                rest = await take(more, 13 - stop_after)
-        assert [told(event) for event in seen + rest] == [told(event) for event in all_of_it]
-        assert [event.position for event in seen + rest] == [event.position for event in all_of_it]
+                await stack.enter_async_context(book.changes())
+            for number, event in enumerate(everything[:-1], start=1):
+                async with book.changes(after=event.position.to_document()) as more:
+                    rest = await take(more, 13 - number)
+                assert [told(one) for one in rest] == [told(one) for one in everything[number:]]
+                assert [one.position for one in rest] == [one.position for one in everything[number:]]
 
     async def test_position_moves_on_while_nothing_happens_that_was_asked_for(
         self, book: Book, pay: Pay
@@ -523,14 +526,14 @@ class TestOverflow:
     async def test_memory_stays_flat_with_a_stuck_subscriber(
         self, book: Book, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A thousand journals that it does not take cost nothing."""
+        """Five hundred journals that it does not take cost nothing."""
         monkeypatch.setattr(shared_stream, "RECENT_LEGS", 50)
 
         async def post_and_read(changes: ChangeSubscription, count: int) -> int:
             for _ in range(count // 100):
                 async with book.batch() as batch:
                     for _ in range(100):
-                        batch.add(book.entry("x" * 1_000).debit("A:b", 1).credit("C", 1))
+                        batch.add(book.entry("x" * 2_000).debit("A:b", 1).credit("C", 1))
                 await take(changes, 400)
             gc.collect()
             return tracemalloc.get_traced_memory()[0]
@@ -538,8 +541,8 @@ class TestOverflow:
         async with book.changes() as quick, book.changes(buffer=8):
             tracemalloc.start()
             try:
-                before = await post_and_read(quick, 300)
-                after = await post_and_read(quick, 1_000)
+                before = await post_and_read(quick, 200)
+                after = await post_and_read(quick, 500)
             finally:
                 tracemalloc.stop()
         assert after - before < 500_000  # the memos alone would be a million
@@ -635,7 +638,7 @@ async def post_at_random(book: Book, chance: random.Random, count: int) -> None:
 
 
 @leaves_connecting
-@pytest.mark.parametrize("remembered_legs", [3, 30, 4_096])
+@pytest.mark.parametrize("remembered_legs", [3, 60])
 async def test_subscribers_that_come_and_go_at_random_miss_nothing_and_see_exact_balances(
     remembered_legs: int, book_factory: Callable[..., Book], bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:

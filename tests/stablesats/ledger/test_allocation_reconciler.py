@@ -197,7 +197,7 @@ class TestRun:
             msg = "no stream today"
             raise AutoReconnect(msg)
 
-        monkeypatch.setattr(module, "open_changes", refuses)
+        monkeypatch.setattr(ledger.stablesats, "changes", refuses)
         reconciler, _, _ = start(ledger, period_secs=0.05)
         await eventually(lambda: health(reconciler, lambda found: found.looks > 0))
         await buy(ledger, 500)
@@ -210,37 +210,34 @@ class TestRun:
     ) -> None:
         """Opening it is a trigger: a trade may have been booked in between."""
         opened: list[Any] = []
+        changes = ledger.stablesats.changes
 
         class Breaks:
             """A stream that ends with an error once something was booked."""
 
-            def __init__(self, *arguments: Any) -> None:
-                self._changes = open_changes(*arguments)
+            def __init__(self, subscription: Any) -> None:
+                self._subscription = subscription
 
-            async def __aenter__(self) -> Any:
-                opened.append(self)
-                return await self._changes.__aenter__()
-
-            async def __aexit__(self, *_: object) -> None:
-                await self._changes.__aexit__(None, None, None)
-
-        class BreaksAtFirst(Breaks):
-            async def __aenter__(self) -> Any:
-                await super().__aenter__()
+            async def __aenter__(self) -> "Breaks":
+                await self._subscription.__aenter__()
                 return self
 
-            def __aiter__(self) -> Any:
+            async def __aexit__(self, *_: object) -> None:
+                await self._subscription.aclose()
+
+            def __aiter__(self) -> "Breaks":
                 return self
 
             async def __anext__(self) -> Any:
-                await anext(self._changes)
+                await anext(self._subscription)
                 msg = "the stream is gone"
                 raise AutoReconnect(msg)
 
-        def open_one(*given: Any) -> Breaks:
-            return Breaks(*given) if opened else BreaksAtFirst(*given)
+        def breaks_at_first(*account: Any, **options: Any) -> Any:
+            opened.append(changes(*account, **options))
+            return opened[-1] if len(opened) > 1 else Breaks(opened[-1])
 
-        monkeypatch.setattr(module, "open_changes", open_one)
+        monkeypatch.setattr(ledger.stablesats, "changes", breaks_at_first)
         reconciler, _, _ = start(ledger)
         await eventually(lambda: health(reconciler, lambda found: found.stream_up and found.looks > 0))
         await buy(ledger, 500)
