@@ -146,8 +146,14 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether it is held, as far as this side can know."""
-        return self._token is not None and not self.lost.is_set()
+        """Whether it is held, as far as this side can know: nobody has taken it over, and it has not lapsed."""
+        if self._token is None or self.lost.is_set():
+            return False
+        if self._monotonic() - self._renewed_at >= self._ttl_secs:
+            # A process that was paused must not wait for the answer to its next renewal.
+            self.lost.set()
+            return False
+        return True
 
     @property
     def token(self) -> int:
@@ -156,7 +162,7 @@ class Lease:
         Raises:
             LeaseLostError: If the lease is not held (any more).
         """
-        if self._token is None or self.lost.is_set():
+        if self._token is None or not self.held:
             raise LeaseLostError(self.name, token=self._token or 0)
         return self._token
 
@@ -254,7 +260,7 @@ class Lease:
         mine = {"_id": self.name, "holder": self.holder, "token": token}
         try:
             renewed = True
-            while renewed:
+            while renewed and not self.lost.is_set():
                 await asyncio.sleep(self._ttl_secs / _RENEWALS_A_TTL)
                 renewed = await self._renew(mine)
         finally:

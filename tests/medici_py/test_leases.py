@@ -156,6 +156,22 @@ class TestLosing:
         assert (caught.value.name, caught.value.token) == ("hedging", 1)
         assert following.token == 2
 
+    async def test_holder_that_wakes_after_its_lease_has_lapsed_knows_at_once(
+        self, lease_factory: LeaseFactory
+    ) -> None:
+        """By its own clock: until its next renewal is answered another holder may have acted."""
+        clock = [100.0]
+        lease = lease_factory(ttl_secs=10.0, monotonic=lambda: clock[0])
+        await lease.acquire()
+        clock[0] += 9.9
+        assert (lease.held, lease.token) == (True, 1)
+        clock[0] += 0.1
+        with pytest.raises(LeaseLostError):
+            _ = lease.token
+        assert lease.lost.is_set()
+        clock[0] -= 5.0
+        assert not lease.held
+
     async def test_lost_lease_can_be_acquired_again(
         self, lease_factory: LeaseFactory, mongo_database: Bank
     ) -> None:
