@@ -146,7 +146,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether it is held, as far as this side can know: nobody has taken it over, and it has not lapsed."""
+        """Whether it is held, as far as this side can know: not taken over, and not lapsed."""
         if self._token is None or self.lost.is_set():
             return False
         if self._monotonic() - self._renewed_at >= self._ttl_secs:

@@ -8,6 +8,7 @@ is set aside, what fails in passing is tried again.
 import asyncio
 import random
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 TRADES_A_TRANSACTION: Final = 32
 TRANSACTIONS_AT_ONCE: Final = 4
-_WINDOWS: Final = 8
+_SHARES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class TradeBooking:
             documents: Of the same database.
             counts: Counted up here.
             now: The clock of what is written down.
-            choose: A number from 0 to below its argument: where this process begins when others book, too.
+            choose: A number from 0 to below its argument: the share that this process takes of what all book.
             clock: Seconds of a clock that only goes forward.
         """
         self._client = ledger.database.client
@@ -95,28 +96,27 @@ class TradeBooking:
         reverts = await self._store.settleable_reverts(TRADES_A_TRANSACTION + len(self._busy_reverts))
         self._busy_reverts.keep_only(reverts)
         due = self._busy_reverts.ready(reverts, self._clock())
-        done = sum([await self._settle(trade_id) for trade_id in due])
+        settled = await asyncio.gather(*(self._settle(trade_id) for trade_id in due), return_exceptions=True)
         oldest, trades = await self._pick()
         batches = batches_of(trades, self._busy_trades, largest=TRADES_A_TRANSACTION)
-        outcomes = await asyncio.gather(*(self._in_turn(batch) for batch in batches), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        booked = sum(outcome for outcome in outcomes if isinstance(outcome, int))
-        self._others_book = booked < len(trades)
-        return Round(done=done + booked, left=len(reverts) - done + oldest - booked)
+        booked = await asyncio.gather(
+            *(self._book_or_postpone(batch) for batch in batches), return_exceptions=True
+        )
+        # Only now: one that fails must not keep the others from being tried.
+        done = _sum_or_raise([*settled, *booked])
+        self._others_book = _sum_or_raise(booked) < len(trades)
+        return Round(done=done, left=len(reverts) + oldest - done)
 
     async def _pick(self) -> tuple[int, list[str]]:
-        """How many trades were found, and the oldest; some of more of them while others book, too."""
+        """How many trades were found, and the oldest; a share of more of them while others book, too."""
         share = TRADES_A_TRANSACTION * TRANSACTIONS_AT_ONCE
-        windows = _WINDOWS if self._others_book else 1
-        oldest = await self._store.unbooked(share * windows + len(self._busy_trades))
+        shares = _SHARES if self._others_book else 1
+        oldest = await self._store.unbooked(share * shares + len(self._busy_trades))
         self._busy_trades.keep_only(oldest)
         ready = self._busy_trades.ready(oldest, self._clock())
-        start = self._choose(max(len(ready) - share, 0) + 1) if self._others_book else 0
-        return len(oldest), ready[start : start + share]
+        return len(oldest), share_of(ready, self._choose(shares), shares)[:share]
 
-    async def _in_turn(self, trade_ids: Sequence[str]) -> int:
+    async def _book_or_postpone(self, trade_ids: Sequence[str]) -> int:
         async with self._turns:
             try:
                 return await self._book(trade_ids)
@@ -139,20 +139,22 @@ class TradeBooking:
         self._counts.booked += booked
         return booked
 
-    async def _settle(self, trade_id: str) -> bool:
-        try:
-            outcome = await self._poster.settle_revert(trade_id)
-        except TradeBusyError:
-            self._busy_reverts.postpone([trade_id], self._clock())
-            return False
-        except (AmountError, TemplateError, TransactionError) as error:
-            if _is_passing(error):
-                raise
-            await self._reject_revert(trade_id, error)
-            return True
+    async def _settle(self, trade_id: str) -> int:
+        """Do what the request about *trade_id* asks for; answer 0 if somebody else is at it."""
+        async with self._turns:
+            try:
+                outcome = await self._poster.settle_revert(trade_id)
+            except TradeBusyError:
+                self._busy_reverts.postpone([trade_id], self._clock())
+                return 0
+            except (AmountError, TemplateError, TransactionError) as error:
+                if _is_passing(error):
+                    raise
+                await self._reject_revert(trade_id, error)
+                return 1
         self._counts.reverted += outcome is RevertOutcome.REVERTED
         self._counts.cancelled += outcome is RevertOutcome.CANCELLED
-        return True
+        return 1
 
     async def _reject(self, trade_id: str, error: Exception) -> None:
         await mongo_transaction(
@@ -169,6 +171,23 @@ class TradeBooking:
         )
         self._counts.quarantined += 1
         _log.error("revert refused", action="revert-quarantined", trade=trade_id, reason=str(error))
+
+
+def share_of(trade_ids: Sequence[str], number: int, shares: int) -> list[str]:
+    """Those of *trade_ids* that fall into share *number* of *shares*: the same ones in every process.
+
+    So two processes that pick different shares never meet, and two that pick the same one meet once.
+    """
+    return [each for each in trade_ids if zlib.crc32(each.encode()) % shares == number]
+
+
+def _sum_or_raise(outcomes: Sequence[int | BaseException]) -> int:
+    total = 0
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        total += outcome
+    return total
 
 
 def _is_passing(error: Exception) -> bool:

@@ -12,6 +12,8 @@ from typing import Final
 _FIRST_PAUSE_SECS: Final = 0.05
 _LONGEST_PAUSE_SECS: Final = 2.0
 
+_STUCK_AFTER_TIMES: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class _Postponement:
@@ -58,10 +60,11 @@ class PostponedTrades:
 def batches_of(
     trade_ids: Collection[str], postponed: PostponedTrades, *, largest: int
 ) -> list[tuple[str, ...]]:
-    """Cut *trade_ids* into batches: those that were postponed before alone, the others together.
+    """Cut *trade_ids* into batches: those that were postponed several times alone, the others together.
 
-    One row that is being written keeps its whole batch from being booked; alone it keeps only itself.
+    Somebody who is alive is done with a batch by then. One row that stays as it is keeps its whole batch from
+    being booked; alone it keeps only itself.
     """
-    alone = [(each,) for each in trade_ids if postponed.times(each) > 0]
-    together = [each for each in trade_ids if postponed.times(each) == 0]
+    alone = [(each,) for each in trade_ids if postponed.times(each) >= _STUCK_AFTER_TIMES]
+    together = [each for each in trade_ids if postponed.times(each) < _STUCK_AFTER_TIMES]
     return [tuple(together[i : i + largest]) for i in range(0, len(together), largest)] + alone

@@ -6,6 +6,7 @@ alone: the backend that writes the file may have its own. A ``traceparent`` (W3C
 """
 
 import json
+import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ LARGEST_LINE_BYTES: Final = 65_536
 
 KEPT_TEXT_CHARACTERS: Final = 2_000
 """How much of a malformed line is kept to look at."""
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _TRADE_KEYS: Final = frozenset(
     {
@@ -98,8 +101,8 @@ def _no_constant(name: str) -> Any:
 
 def _item(fields: dict[str, Any], place: Place) -> SourceItem:
     traceparent = fields.get("traceparent")
-    if not isinstance(traceparent, str):
-        traceparent = None
+    if not isinstance(traceparent, str) or not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = None  # as W3C wants it: an unusable one is as none
     if "revert" not in fields:
         return ReceivedTrade(_trade(fields), place, traceparent)
     if beside := sorted(_TRADE_KEYS & fields.keys()):

@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 from medici_py import TransactionError
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest
-from stablesats.trades.booking import TradeBooking
+from stablesats.trades.booking import TradeBooking, share_of
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES, TradeDocuments
 from stablesats.trades.trade_store import TradeStore
@@ -58,6 +58,15 @@ async def test_two_bookings_share_the_work(
     assert sum(counts.booked for _, counts in both) == 300
     assert await ledger.database["medici_journals"].count_documents({}) == 300
     assert (await ledger.balances()).users_liability_cents == 300 * 500
+
+
+@pytest.mark.parametrize("shares", [1, 2, 8])
+def test_shares_make_up_the_whole(shares: int) -> None:
+    """Each trade is in exactly one of them, the same one whoever asks; none has nearly all."""
+    ids = [f"t{number}" for number in range(1_000)]
+    parts = [share_of(ids, number, shares) for number in range(shares)]
+    assert sorted(each for part in parts for each in part) == sorted(ids)
+    assert max(len(part) for part in parts) <= 2 * 1_000 / shares
 
 
 async def test_reverts_run_first(
@@ -132,6 +141,26 @@ async def test_refused_revert_is_set_aside_and_the_others_are_done(
     }
     [row] = await rows_of(QUARANTINE)
     assert (row["trade_id"], row["text"]) == ("large", '{"revert": "large"}')
+
+
+async def test_failing_revert_does_not_keep_trades_from_being_booked(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The round tries everything, and only then says what failed."""
+    await store.receive([received("t1")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    await finish(booking)
+    await store.request_reverts([revert("t1")], at=NOW)
+    await store.receive([received("t2")], at=NOW)
+
+    async def fails(_: object) -> int:
+        raise AutoReconnect("gone")
+
+    monkeypatch.setattr(booking._poster, "settle_revert", fails)
+    with pytest.raises(AutoReconnect):
+        await booking.round()
+    assert counts == TradeCounts(booked=2)
 
 
 async def test_database_error_is_passed_on_and_sets_nothing_aside(

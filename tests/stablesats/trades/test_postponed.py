@@ -27,10 +27,11 @@ def test_trade_that_is_done_is_forgotten() -> None:
     assert (len(postponed), postponed.times("t1"), postponed.times("t2")) == (1, 0, 1)
 
 
-def test_postponed_trades_are_tried_alone() -> None:
-    """So that they keep nobody else."""
+def test_trades_that_stay_busy_are_tried_alone() -> None:
+    """So that they keep nobody else; before the third time it is only somebody who is about to be done."""
     postponed = PostponedTrades()
-    postponed.postpone(["t2", "t5"], 0.0)
+    for stuck in (["t2", "t5"], ["t2", "t5", "t1"], ["t2", "t5", "t1"]):
+        postponed.postpone(stuck, 0.0)
     ids = [f"t{number}" for number in range(1, 8)]
     assert batches_of(ids, postponed, largest=2) == [("t1", "t3"), ("t4", "t6"), ("t7",), ("t2",), ("t5",)]
     assert batches_of([], postponed, largest=2) == []

@@ -68,7 +68,8 @@ def test_trace_context_is_taken_along() -> None:
     """For whoever follows a trade from the backend on."""
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert read_line(line(traceparent=parent), HERE) == ReceivedTrade(TRADE, HERE, parent)
-    assert read_line(line(traceparent=5), HERE) == ReceivedTrade(TRADE, HERE, None)
+    for unusable in (5, "", parent.upper(), parent + "\ud800", "x" * 10_000):
+        assert read_line(line(traceparent=unusable), HERE) == ReceivedTrade(TRADE, HERE, None)
 
 
 @pytest.mark.parametrize("raw", [b"", b"  ", b"\r", b"\t \r"])
