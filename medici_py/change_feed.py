@@ -24,6 +24,7 @@ _FIRST_PAUSE_SECS = 0.1
 _LONGEST_PAUSE_SECS = 5.0
 _CLOSE_SECS = 2.0
 _READ_AHEAD = 256  # changes; a reader that is slower than the stream makes it wait
+_BATCH_SIZE = 1_000  # changes; the server would fill 16 MB, a hundred and more once they are Python objects
 
 
 _Item: TypeAlias = tuple[StoredChange | None, ChangePosition]
@@ -224,6 +225,7 @@ class _ResumingStream:
         self._stream = await watch(
             adopt(self._database),
             self._pipeline,
+            batch_size=_BATCH_SIZE,
             max_await_time_ms=self._settings.max_await_time_ms,
             **self.position.watch_options(),
         )

@@ -5,7 +5,7 @@ moved forward, by a write that names the state it expects.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -82,12 +82,14 @@ class TradeStore:
             conflicts += differing
             refused = await self._insert(fresh, at)
             stored += len(fresh) - len(refused)
-            # Refused: another process stored the id meanwhile, which the next look sees; or its payments
-            # belong to another trade.
+            holding = {each.trade.id: await self._reference_conflict(each.trade) for each in refused}
+            # After the look at who has the payments: a trade that another process stored meanwhile may have
+            # been taken back and corrected since, and is a repeat and no conflict. The next round sees it.
+            stored_elsewhere = await self._known(holding)
             left = []
             for received in refused:
-                conflict = await self._reference_conflict(received.trade)
-                if conflict is None:
+                conflict = holding[received.trade.id]
+                if conflict is None or received.trade.id in stored_elsewhere:
                     left.append(received)
                 else:
                     conflicts.append((received, conflict))
@@ -174,6 +176,12 @@ class TradeStore:
         rows = [trades.model_validate(received_row(each, at)) for each in fresh]
         return [fresh[index] for index in await _insert_unordered(trades, rows)]
 
+    async def _known(self, trade_ids: Iterable[str]) -> set[str]:
+        cursor = self._documents.trades.get_pymongo_collection().find(
+            {"_id": {"$in": list(trade_ids)}}, {"_id": 1}
+        )
+        return {row["_id"] async for row in cursor}
+
     async def _reference_conflict(self, trade: UserTrade) -> TradeReferenceError | None:
         """Which live trade has the payments of *trade*; None if none has any more."""
         if (live := live_reference(trade)) is None:
@@ -182,9 +190,10 @@ class TradeStore:
         holder = await trades.find_one({"live_reference": live})
         if holder is None or holder.id == trade.id:
             return None
-        if await self._documents.reverts.find_one({"_id": holder.id, "state": RevertState.PENDING}) is None:
+        request = await self._documents.reverts.find_one({"_id": holder.id})
+        if request is None or request.state is RevertState.REJECTED:
             return TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
-        # It is about to be taken back: that must not keep its correction out.
+        # It is about to be taken back, or has been since it was found: that must not keep its correction out.
         await trades.get_pymongo_collection().update_one(
             {"_id": holder.id, "live_reference": live}, {"$unset": {"live_reference": ""}}
         )

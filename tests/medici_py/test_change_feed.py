@@ -72,6 +72,8 @@ class Script:
         self.options: list[dict[str, Any]] = []
 
     async def watch(self, target: object, pipeline: object, **options: Any) -> ScriptedStream:
+        # An answer has a bounded number of changes: by default it would be filled to 16 MB.
+        assert 0 < options.pop("batch_size") <= 10_000
         self.options.append({key: value for key, value in options.items() if key != "max_await_time_ms"})
         stream = self.streams.pop(0)
         if isinstance(stream, PyMongoError):

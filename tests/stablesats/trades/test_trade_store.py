@@ -81,6 +81,48 @@ class TestReceiving:
             conflict.holder_id for _, conflict in found.conflicts if isinstance(conflict, TradeReferenceError)
         ] == ["t2"]
 
+    async def test_u4_trade_that_is_taken_back_at_this_moment_does_not_keep_its_correction_out(
+        self,
+        store: TradeStore,
+        documents: TradeDocuments,
+        received: Factory,
+        revert: Revert,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It had the payments when it was found, and another process settles its request right then."""
+        await store.receive([received("t1", btc="b", usd="u")], at=NOW)
+        await store.request_reverts([revert("t1")], at=NOW)
+        find_one = documents.reverts.find_one
+
+        async def find_after_settling(*query: Any, **options: Any) -> Any:
+            await documents.reverts.get_pymongo_collection().update_one(
+                {"_id": "t1"}, {"$set": {"state": "settled"}}
+            )
+            await documents.trades.get_pymongo_collection().update_one(
+                {"_id": "t1"}, {"$set": {"state": "cancelled"}, "$unset": {"live_reference": ""}}
+            )
+            return await find_one(*query, **options)
+
+        monkeypatch.setattr(documents.reverts, "find_one", find_after_settling)
+        assert await store.receive([received("t2", btc="b", usd="u")], at=NOW) == Received(1, 0, ())
+
+    async def test_repeat_of_a_trade_that_was_corrected_meanwhile_is_no_conflict(
+        self, store: TradeStore, received: Factory, revert: Revert, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another process took in the same lines between the look and the write of this one."""
+        first, correction = received("t1", btc="b", usd="u"), received("t2", cents=7, btc="b", usd="u")
+        insert = store._insert
+
+        async def insert_late(fresh: Any, at: datetime) -> Any:
+            monkeypatch.setattr(store, "_insert", insert)
+            await store.receive([first], at=at)
+            await store.request_reverts([revert("t1")], at=at)
+            await store.receive([correction], at=at)
+            return await insert(fresh, at)
+
+        monkeypatch.setattr(store, "_insert", insert_late)
+        assert await store.receive([first], at=NOW) == Received(0, 1, ())
+
     async def test_trades_without_payments_never_meet(self, store: TradeStore, received: Factory) -> None:
         """Only their ids tell them apart."""
         assert (await store.receive([received("t1"), received("t2")], at=NOW)).stored == 2
