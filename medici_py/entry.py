@@ -24,6 +24,7 @@ from medici_py.instants import InstantLike
 from medici_py.journal_header import JournalHeader
 from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
 from medici_py.money import EXACT, ZERO, AmountLike, encode_amount, exact_sum, parse_amount
+from medici_py.object_ids import new_object_id
 
 MAX_KEY_BYTES = 512
 """The longest idempotency key, in UTF-8."""
@@ -90,7 +91,7 @@ class Entry:
         original_journal: ObjectId | str | None = None,
         key: str | None = None,
     ) -> None:
-        self.id = ObjectId()
+        self.id = new_object_id()
         self.memo = entry_text("memo", memo)
         self.rules = rules
         self.date = None if date is None else entry_instant("date", date)
@@ -283,7 +284,7 @@ class Entry:
     ) -> Self:
         self._refuse_if_sealed()
         fields, meta = split_extra(extra, self.rules)
-        self._legs.append(Leg(ObjectId(), path, debit, credit, fields, meta, *bounds))
+        self._legs.append(Leg(new_object_id(), path, debit, credit, fields, meta, *bounds))
         return self
 
     def _refuse_if_sealed(self) -> None:

@@ -78,11 +78,13 @@ class _Waiting(Generic[U, R]):
 
 
 class GroupCommitter(Generic[U, R]):
-    """Gathers units and commits them together, in the order they came.
+    """Gathers units and commits them together.
 
-    Up to `LANES` transactions are under way, so that the server works on one while the next is made ready;
-    units that may conflict with each other (they look at balances, or lock) are all in one of them. Its tasks
-    live only while there is something to do. All of it belongs to one event loop.
+    Up to `LANES` transactions are under way, so that the server works on one while the next is made ready.
+    Units that may conflict with each other (they look at balances, or lock) wait in a queue of their own and
+    are in one transaction at a time, which has no others: whatever they wait for, the others do not. Within
+    its kind each unit keeps its turn. Tasks live only while there is something to do. All of it belongs to
+    one event loop.
 
     Args:
         commit: Commits units in one transaction. Its second argument bounds the tries that a write conflict
@@ -105,6 +107,7 @@ class GroupCommitter(Generic[U, R]):
         self._weight = weight
         self._exclusive = exclusive
         self._waiting: deque[_Waiting[U, R]] = deque()
+        self._waiting_exclusive: deque[_Waiting[U, R]] = deque()
         self._room = asyncio.Semaphore(max_waiting)
         self._lanes: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
@@ -116,7 +119,7 @@ class GroupCommitter(Generic[U, R]):
     @property
     def stats(self) -> CommitStats:
         """What it has done so far."""
-        return replace(self._stats, waiting=len(self._waiting))
+        return replace(self._stats, waiting=len(self._waiting) + len(self._waiting_exclusive))
 
     def count_retry(self) -> None:
         """Count a try of a transaction after its first."""
@@ -140,7 +143,7 @@ class GroupCommitter(Generic[U, R]):
         """
         await self._room.acquire()
         waiting: _Waiting[U, R] = _Waiting(unit, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        (self._waiting_exclusive if self._exclusive(unit) else self._waiting).append(waiting)
         self._open_lane()
         try:
             return await waiting.future
@@ -154,9 +157,12 @@ class GroupCommitter(Generic[U, R]):
 
     async def _drain(self) -> None:
         try:
-            while batch := self._take():
-                holds_exclusive = self._holds_exclusive(batch)
-                self._has_exclusive = self._has_exclusive or holds_exclusive
+            while queue := self._next_queue():
+                exclusive = queue is self._waiting_exclusive
+                batch = self._take(queue)
+                if not batch:
+                    continue
+                self._has_exclusive = self._has_exclusive or exclusive
                 self._busy += 1
                 under_way = asyncio.Event()
                 self._under_way.add(under_way)
@@ -166,41 +172,48 @@ class GroupCommitter(Generic[U, R]):
                     under_way.set()
                     self._under_way.discard(under_way)
                     self._busy -= 1
-                    self._has_exclusive = self._has_exclusive and not holds_exclusive
+                    self._has_exclusive = self._has_exclusive and not exclusive
                 if len(batch) > 1:
                     # The callers that were answered go first: what they bring shares the next transaction.
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
             # The loop is being closed: whoever waits is told, and nothing more is begun.
-            while self._waiting:
-                self._waiting.popleft().future.cancel()
+            for queue in (self._waiting, self._waiting_exclusive):
+                while queue:
+                    queue.popleft().future.cancel()
             raise
         finally:
             # At once, so that whoever comes next begins another lane.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _take(self) -> list[_Waiting[U, R]]:
-        """Take the next batch; nothing if there is none, or if it has to wait for another lane."""
+    def _next_queue(self) -> deque[_Waiting[U, R]]:
+        """Return the queue whose turn it is: that of the longest wait. An empty one if there is none."""
+        if not self._waiting_exclusive or self._has_exclusive:
+            return self._waiting
+        if not self._waiting or self._waiting_exclusive[0].since < self._waiting[0].since:
+            return self._waiting_exclusive
+        return self._waiting
+
+    def _take(self, queue: deque[_Waiting[U, R]]) -> list[_Waiting[U, R]]:
+        """Take the next batch of *queue*; nothing if all its callers have been cancelled."""
         batch: list[_Waiting[U, R]] = []
         weight = 0
         limit = MAX_UNITS
-        if not self._busy and len(self._waiting) >= SHARE_FROM:
+        if queue is self._waiting and not self._busy and len(queue) >= SHARE_FROM:
             # Half of a crowd for each lane: they would otherwise all come back to the same one.
-            limit = min(limit, len(self._waiting) // LANES)
-            self._open_lane()
-        while self._waiting and len(batch) < limit:
-            one = self._waiting[0]
+            limit = min(limit, len(queue) // LANES)
+        while queue and len(batch) < limit:
+            one = queue[0]
             if not one.future.done():
                 weight += self._weight(one.unit)
-                if (batch and weight > MAX_WEIGHT) or (self._has_exclusive and self._exclusive(one.unit)):
+                if batch and weight > MAX_WEIGHT:
                     break
                 batch.append(one)
-            self._waiting.popleft()
+            queue.popleft()
+        if self._next_queue():
+            self._open_lane()
         self._count_waits(batch)
         return batch
-
-    def _holds_exclusive(self, batch: Sequence[_Waiting[U, R]]) -> bool:
-        return any(self._exclusive(one.unit) for one in batch)
 
     async def _settle(self, batch: Sequence[_Waiting[U, R]]) -> None:
         """Commit *batch*, and tell every caller of it if the lane is cancelled."""

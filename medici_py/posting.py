@@ -90,7 +90,7 @@ class EntryWriter:
         plans = [plan for unit in units for plan in unit]
         guarded = guarded_rows(plans)
         guarding = await self._guarding_stripes.numbers(session) if guarded else []
-        if guarded and session is not None and stripe not in guarding:
+        if guarded and stripe not in guarding:
             # Leased after this snapshot began: others could not have seen it either, and a bound needs that
             # one of two transactions sees the other's stripe.
             raise begin_again("the stripe of this transaction is newer than what it reads")
@@ -181,7 +181,7 @@ class EntryWriter:
         documents: list[Document] = [
             journal_document(plan.entry, leg_ids[plan.journal_id], recorded_at=at) for plan, at in recorded
         ]
-        await self._store.insert_journals(documents, session=session)
+        await self._store.journals.insert_many(documents, session=session)
         return _journals(recorded, documents)
 
     async def _insert_keys(self, standing: Sequence[Plan], session: AsyncClientSession | None) -> None:

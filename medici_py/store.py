@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, CollectionInvalid, DocumentTooLarge, OperationFailure
+from pymongo.errors import BulkWriteError, CollectionInvalid, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
@@ -160,9 +160,16 @@ class Store:
         Legs without ``_id`` get one from the server: Node's cached balances count only ids greater than
         the ones they have seen, and only the server's clock and counter give that.
         """
-        await self._insert(self.transactions, documents, session=session)
-        found = _ids_by_journal(document for document in documents if "_id" in document)
+        if not self.capabilities.transactions:
+            await self.transactions.insert_many(list(documents))
+            return _ids_by_journal(documents)
         without = [document for document in documents if "_id" not in document]
+        # Raw documents are sent as they are; of any other the driver would complete a missing _id.
+        await self.transactions.insert_many(
+            [document if "_id" in document else self._raw(document) for document in documents],
+            session=session,
+        )
+        found = _ids_by_journal(document for document in documents if "_id" in document)
         if without:
             journals = list(dict.fromkeys(document["_journal"] for document in without))
             inserted = self.transactions.find(
@@ -171,33 +178,7 @@ class Store:
             found |= _ids_by_journal([document async for document in inserted])
         return found
 
-    async def insert_journals(
-        self, documents: Sequence[Document], *, session: AsyncClientSession | None
-    ) -> None:
-        """Insert journals in order."""
-        await self._insert(self.journals, documents, session=session)
-
-    async def _insert(
-        self, collection: Collection, documents: Sequence[Document], *, session: AsyncClientSession | None
-    ) -> None:
-        if not self.capabilities.transactions:
-            await collection.insert_many(list(documents))
-            return
-        for start in range(0, len(documents), _STATEMENTS_A_COMMAND):
-            some = list(documents[start : start + _STATEMENTS_A_COMMAND])
-            try:
-                # The driver's insert_many looks at every document once more, and completes a missing _id.
-                reply = await self.database.command(
-                    {"insert": collection.name, "documents": some}, session=session
-                )
-            except DocumentTooLarge:
-                # Not sent: together they are more than a command holds.
-                await collection.insert_many([self._raw(document) for document in some], session=session)
-            else:
-                _raise_write_errors(reply)
-
     def _raw(self, document: Document) -> RawBSONDocument:
-        # Raw documents are sent as they are; of any other the driver would complete a missing _id.
         return RawBSONDocument(bson.encode(document, codec_options=self.codec_options))
 
     async def update_rows(
@@ -221,7 +202,9 @@ class Store:
             errors = reply.get("writeErrors", ())
             if any(error["code"] == _DUPLICATE_KEY for error in errors):
                 raise SumTooLargeError("the row of the whole book is beyond its limit")
-            _raise_write_errors(reply)
+            if errors:
+                # The driver raises only what the server calls a failed command.
+                raise BulkWriteError(reply)
 
     async def lock_accounts(
         self, accounts: Sequence[str], *, book: str, now: datetime, session: AsyncClientSession | None
@@ -242,12 +225,6 @@ class Store:
         ]
         if locks:
             await self.locks.bulk_write(locks, session=session)
-
-
-def _raise_write_errors(reply: Document) -> None:
-    if reply.get("writeErrors"):
-        # The driver raises only what the server calls a failed command.
-        raise BulkWriteError(reply)
 
 
 def _ids_by_journal(documents: Iterable[Mapping[str, Any]]) -> dict[ObjectId, list[ObjectId]]:

@@ -168,6 +168,35 @@ async def test_exclusive_units_are_never_in_two_transactions_at_once() -> None:
     assert await answers(tasks) == ["x1", "a", "x2"]
 
 
+async def test_units_of_two_kinds_never_share_a_transaction() -> None:
+    """Whatever an exclusive one has to wait for, nobody else waits with it, however they come."""
+    begun: list[list[Any]] = []
+    released = asyncio.Event()
+
+    async def commit(units: Sequence[Any], tries: int | None) -> list[Any]:
+        begun.append(list(units))
+        if units[0].startswith("x"):
+            await released.wait()
+        return list(units)
+
+    committer: GroupCommitter[Any, Any] = GroupCommitter(
+        commit, weight=lambda _: 1, exclusive=lambda unit: unit.startswith("x")
+    )
+    held = submit(committer, "x1", "x2", "x3")
+    others: list[Any] = []
+    for number in range(5):
+        others += submit(committer, f"a{number}", f"x{number + 4}", f"b{number}")
+        await let_everybody_run()
+    plain = [task for place, task in enumerate(others) if place % 3 != 1]
+    assert len(await answers(plain)) == 10
+    assert not any(task.done() for task in held)
+    released.set()
+    await answers(held + others)
+    assert all(len({unit[0] == "x" for unit in units}) == 1 for units in begun)
+    exclusive = [unit for units in begun for unit in units if unit[0] == "x"]
+    assert exclusive == [f"x{number}" for number in range(1, 9)]
+
+
 @pytest.mark.parametrize("bad", [{0}, {6}, {3, 4}, set(range(7))], ids=str)
 @pytest.mark.parametrize(
     "error", [SumTooLargeError("much"), DocumentTooLarge("fat"), OperationFailure("no", 2)]

@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
-from pymongo import ReadPreference, WriteConcern
+from bson.codec_options import TypeEncoder, TypeRegistry
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 from pymongo.read_concern import ReadConcern
@@ -24,6 +26,7 @@ from medici_py import (
     mongo_transaction,
     transactions,
 )
+from medici_py.embedded import EmbeddedMongo
 
 Pay = Callable[..., Any]
 Fail = Callable[..., Any]
@@ -404,6 +407,51 @@ async def test_leg_too_large_for_a_document_is_refused(book: Book, bank: Any) ->
     with pytest.raises(TransactionError, match=r"^Failure to save journal: "):
         await entry.commit()
     assert await counts(bank) == (0, 0)
+
+
+@pytest.mark.parametrize("running_balances", [True, False])
+async def test_entries_that_are_together_too_large_for_a_command_are_posted(
+    bank: Any, running_balances: bool
+) -> None:
+    """MongoDB takes 16 MB at once; whether the legs are the transaction's first statement makes no difference."""
+    book = Book("Large", bank, running_balances=running_balances)
+    await book.entry("first").debit("A", 1).credit("B", 1).commit()
+    note = {"scan": "x" * 1_000_000}
+    large = [book.entry("large").debit("A", 1, note).credit("B", 1, note).commit() for _ in range(10)]
+    posted = await asyncio.wait_for(
+        asyncio.gather(*large, book.entry("small").debit("A", 1).credit("B", 1).commit()), timeout=30
+    )
+    assert len({journal.id for journal in posted}) == 11
+    assert (await book.balance("B")).balance == 12
+
+
+async def test_values_are_stored_as_the_database_encodes_them(mongodb: EmbeddedMongo, bank: Any) -> None:
+    """UUIDs and types that the client was told how to encode; a void copies them."""
+
+    class Sku:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+    class SkuEncoder(TypeEncoder):
+        python_type = Sku
+
+        def transform_python(self, value: Any) -> str:
+            return str(value.text)
+
+    options: dict[str, Any] = {
+        "uuidRepresentation": "standard",
+        "type_registry": TypeRegistry([SkuEncoder()]),
+    }
+    async with AsyncMongoClient[dict[str, Any]](mongodb.uri, **options) as client:
+        book = Book("Typed", client[bank.name])
+        extra = {"request": UUID(int=7), "sku": Sku("a-1")}
+        journal = await book.entry("x").debit("A", 1, extra).credit("B", 1).commit()
+        reversal = await book.void(journal.id)
+        legs = client[bank.name]["medici_transactions"]
+        stored = [await legs.find_one({"_journal": one.id, "accounts": "A"}) for one in (journal, reversal)]
+    assert [leg["meta"]["request"] for leg in stored if leg] == [UUID(int=7)] * 2
+    assert stored[0] is not None
+    assert stored[0]["meta"]["sku"] == "a-1"
 
 
 @pytest.mark.parametrize("zero", [True, False], ids=["zero only", "amount unreadable"])
