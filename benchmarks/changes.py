@@ -125,7 +125,7 @@ async def _memory(campaign: Campaign) -> tuple[Table, dict[str, float]]:
     rows: list[Sequence[Cell]] = []
     figures: dict[str, float] = {}
     for kind, name in _STUCK.items():
-        database = await campaign.fresh_database("changes_stuck")
+        database = await campaign.fresh_database(f"changes_stuck_{kind}")
         async with open_book(database) as book, python_worker(campaign.uri, database.name) as holder:
             await holder.call("hold", kind=kind)
             await run_load(posting_to(book), Load(_POSTERS, journals=few))

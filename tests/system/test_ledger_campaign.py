@@ -81,7 +81,7 @@ class Size:
     pause_secs: float
 
 
-class KilledMongod:
+class KillableMongod:
     """A private server that can be killed, and started again with what is on its disk."""
 
     def __init__(self, mongo: EmbeddedMongo) -> None:
@@ -116,7 +116,7 @@ class KilledMongod:
 
 
 @pytest.fixture
-def mongod() -> Iterator[KilledMongod]:
+def mongod() -> Iterator[KillableMongod]:
     """A server for this test alone.
 
     A killed client's open transaction keeps what it has written locked until MongoDB ends it, after 60 s by
@@ -126,7 +126,7 @@ def mongod() -> Iterator[KilledMongod]:
     with EmbeddedMongo(
         environment=environment, set_parameters={"transactionLifetimeLimitSeconds": 2}
     ) as mongo:
-        server = KilledMongod(mongo)
+        server = KillableMongod(mongo)
         try:
             yield server
         finally:
@@ -202,7 +202,7 @@ def flow_of(count: int, rng: random.Random) -> Flow:
         if rng.random() < 0.1:
             taken_back = rng.choice([trade, recent[0]])
             if taken_back.id not in flow.reverted:
-                flow.revert(taken_back, corrected=False)
+                flow.revert(taken_back, corrected=rng.random() < 0.5)
         if rng.random() < 0.05:
             flow.repeat_any(rng)
     return flow
@@ -343,7 +343,7 @@ class Campaign:
     flow: Flow
     files: TradeFiles
     crew: Crew
-    mongod: KilledMongod
+    mongod: KillableMongod
     rng: random.Random
     thawed: set[Path] = field(default_factory=set)
 
@@ -459,6 +459,7 @@ async def check_trades(campaign: Campaign, committed: Sequence[JournalPosted]) -
     assert not journals
     states = Counter(row["state"] for row in rows.values())
     assert states["reverted"] > 0, "no trade that was booked was taken back"
+    assert await campaign.database[QUARANTINE].find().to_list() == []
 
 
 def check_at_least_once(campaign: Campaign, committed: Sequence[JournalPosted]) -> None:
@@ -519,7 +520,7 @@ async def check_books(campaign: Campaign, start: Start) -> None:
 
 @pytest.fixture
 async def campaign_of(
-    mongod: KilledMongod, stablesats: Start, tmp_path: Path
+    mongod: KillableMongod, stablesats: Start, tmp_path: Path
 ) -> AsyncIterator[Callable[[Size], Campaign]]:
     """Make a campaign on that server."""
     async with AsyncMongoClient[dict[str, Any]](mongod.uri, tz_aware=True) as client:
