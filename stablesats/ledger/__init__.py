@@ -12,20 +12,39 @@ from stablesats.ledger.chart import (
     NormalSide,
 )
 from stablesats.ledger.chart_registry import ChartChangedError
+from stablesats.ledger.collateral import CollateralLedger, ExchangeIdError
+from stablesats.ledger.collateral_balances import (
+    AccountDifference,
+    CollateralBalances,
+    CollateralDifference,
+    CollateralProfit,
+    collateral_difference,
+)
+from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
+from stablesats.ledger.collateral_templates import CollateralTemplateCode
 from stablesats.ledger.facade import Ledger
 from stablesats.ledger.templates import AmountError, TemplateCode
 
 __all__ = [
+    "EXCHANGE_COLLATERAL_BOOK",
     "EXCHANGE_POSITION_BOOK",
     "STABLESATS_BOOK",
     "Account",
+    "AccountDifference",
     "AllocationAdjustment",
     "AllocationHealth",
     "AllocationReconciler",
     "AmountError",
     "ChartChangedError",
+    "CollateralAccount",
+    "CollateralBalances",
+    "CollateralDifference",
+    "CollateralLedger",
+    "CollateralProfit",
+    "CollateralTemplateCode",
     "Currency",
     "DealerBalances",
+    "ExchangeIdError",
     "Layer",
     "Ledger",
     "LedgerDamagedError",
@@ -34,4 +53,5 @@ __all__ = [
     "NormalSide",
     "TemplateCode",
     "allocation_for",
+    "collateral_difference",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import BulkWriteError
@@ -17,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 from medici_py.template_definition import definition_differences, shown_differences
 from stablesats.errors import StablesatsError
 from stablesats.ledger.chart import BOOK_IDS, Account
+from stablesats.ledger.collateral_chart import COLLATERAL_BOOK_IDS, CollateralAccount
 
 CHART: Final = "stablesats_chart"
 
@@ -78,15 +80,26 @@ class ChartEntry:
 
 
 def chart_entries() -> tuple[ChartEntry, ...]:
-    """The dealer's books and accounts as they are to be registered."""
-    books = (
-        ChartEntry(kind="book", code=name, version=1, definition={"id": str(id_)})
-        for name, id_ in BOOK_IDS.items()
+    """The two books of stablesats-rs and their accounts as they are to be registered."""
+    return (*_book_entries(BOOK_IDS), *(account_entry(account) for account in Account))
+
+
+def collateral_entries() -> tuple[ChartEntry, ...]:
+    """The book of the collateral and its accounts as they are to be registered."""
+    return (
+        *_book_entries(COLLATERAL_BOOK_IDS),
+        *(account_entry(account) for account in CollateralAccount),
     )
-    return (*books, *(account_entry(account) for account in Account))
 
 
-def account_entry(account: Account) -> ChartEntry:
+def _book_entries(ids: Mapping[str, UUID]) -> tuple[ChartEntry, ...]:
+    return tuple(
+        ChartEntry(kind="book", code=name, version=1, definition={"id": str(id_)})
+        for name, id_ in ids.items()
+    )
+
+
+def account_entry(account: Account | CollateralAccount) -> ChartEntry:
     """*account* as it is to be registered."""
     return ChartEntry(
         kind="account",
@@ -115,7 +128,7 @@ async def register_chart(
 
     Args:
         database: The dealer's database.
-        entries: What to register; the dealer's chart if left out.
+        entries: What to register; `chart_entries` if left out.
         now: Where ``registered_at`` comes from.
 
     Raises:

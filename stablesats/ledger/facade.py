@@ -29,7 +29,8 @@ from stablesats.ledger.chart import (
     Currency,
     Layer,
 )
-from stablesats.ledger.chart_registry import register_chart
+from stablesats.ledger.chart_registry import chart_entries, collateral_entries, register_chart
+from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
 from stablesats.ledger.settled_balances import SettledBalances
 from stablesats.ledger.templates import (
     PositionChange,
@@ -85,8 +86,8 @@ class Ledger:
             ChartChangedError: If a book or account differs from the one registered under its version.
         """
         await init_models(self.database)
-        await register_templates(self.database, templates.TEMPLATES)
-        await register_chart(self.database)
+        await register_templates(self.database, (*templates.TEMPLATES, *COLLATERAL_TEMPLATES))
+        await register_chart(self.database, (*chart_entries(), *collateral_entries()))
 
     async def user_buys_usd(
         self,

@@ -25,13 +25,17 @@ from stablesats.ledger import (
     Account,
     AllocationReconciler,
     ChartChangedError,
-    Currency,
+    CollateralAccount,
+    CollateralLedger,
     Ledger,
     LiabilityAlarm,
     LiabilityBalances,
+    NormalSide,
+    collateral_difference,
 )
 from stablesats.ledger import allocation_reconciler as module
 from stablesats.ledger.chart_registry import CHART
+from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
 from stablesats.ledger.templates import (
     REVERT_USER_BUYS_USD,
     TEMPLATES,
@@ -241,30 +245,63 @@ class TestL8AmountsAndLayers:
         assert await journals(ledger) == 0
 
 
-def test_l9_these_books_hold_trades_hedge_and_quotes_and_nothing_else() -> None:
-    """There collateral, fees, funding payments and profit were never booked; here no account is for them yet.
+class TestL9Collateral:
+    """There collateral, transfers, fees, funding payments and profit were never booked."""
 
-    Every account here is moved by the nine templates; the bitcoin of trades stands on the credit side, as in
-    stablesats-rs, and is therefore not the bank's asset account.
-    """
-    moved = {
-        leg.account for template in TEMPLATES for sample in template.samples for leg in template.legs(sample)
-    }
-    assert moved == {account.code for account in Account}
-    assert Account.STABLESATS_BTC_WALLET.normal_side.value == "credit"
-    assert {currency for account in Account for currency in account.currencies} == set(Currency)
+    async def test_l9_collateral_has_a_book_of_its_own(self, ledger: Ledger) -> None:
+        """Every account in it is moved; what is at the exchange, in transit, given and gained are answers."""
+        moved = {
+            leg.account
+            for template in COLLATERAL_TEMPLATES
+            for sample in template.samples
+            for leg in template.legs(sample)
+        }
+        assert moved == {account.code for account in CollateralAccount}
+        collateral = CollateralLedger(ledger.database)
+        await collateral.deposit_sent(payment_id="p1", sats=1_000_000, fee_sats=500, at=NOON)
+        await collateral.deposit_credited(deposit_id="d1", sats=900_000, at=NOON)
+        await collateral.transferred(transfer_id="t1", change_sats=800_000, at=NOON)
+        await collateral.trading_fee(bill_id="b1", change_sats=-40, at=NOON)
+        await collateral.funding_payment(bill_id="b2", change_sats=20, at=NOON)
+        await collateral.realised_profit(bill_id="b3", change_sats=7_000, at=NOON)
+        found = await collateral.balances()
+        assert (found.funding_account_sats, found.trading_account_sats) == (100_000, 806_980)
+        assert (found.in_transit_to_okex_sats, found.given_sats) == (100_000, 1_000_500)
+        assert found.profit.total_sats == -500 - 40 + 20 + 7_000
+        assert found.assets_sats == found.equity_sats
+        assert (await collateral.book.verify()).clean
+
+    async def test_l9_assets_stand_on_the_side_of_the_banks_assets(self, ledger: Ledger) -> None:
+        """Debit-normal, unlike the wallet of stablesats-rs, which stays on the credit side."""
+        collateral = CollateralLedger(ledger.database)
+        await collateral.deposit_credited(deposit_id="d1", sats=1_000, at=NOON)
+        assert (await collateral.account_balances())[CollateralAccount.OKEX_FUNDING] == -1_000
+        assert CollateralAccount.OKEX_FUNDING.normal_side is NormalSide.DEBIT
+        assert Account.STABLESATS_BTC_WALLET.normal_side is NormalSide.CREDIT
+
+    async def test_l9_difference_from_the_exchange_is_named_and_not_booked_away(self, ledger: Ledger) -> None:
+        """A funding payment that the exchange made and nobody booked."""
+        collateral = CollateralLedger(ledger.database)
+        await collateral.transferred(transfer_id="t1", change_sats=1_000, at=NOON)
+        before = await journals(ledger)
+        found = collateral_difference(
+            await collateral.balances(), reported_funding_sats=-1_000, reported_trading_cash_sats=1_020
+        )
+        assert str(found) == "OKEX_TRADING: booked 1000 sats, reported 1020 sats, difference 20 sats"
+        assert await journals(ledger) == before
 
 
 class TestL10Definitions:
     """There accounts and templates were written once, and a changed definition never took effect."""
 
     async def test_l10_start_registers_what_the_process_posts_with(self, ledger: Ledger) -> None:
-        """The ledger describes itself: nine templates, two books, eleven accounts."""
+        """The ledger describes itself: nine templates, two books, eleven accounts, and the collateral's."""
+        posted_with = (*TEMPLATES, *COLLATERAL_TEMPLATES)
         registered = {stored.code: stored for stored in await read_templates(ledger.database)}
-        assert registered.keys() == {template.code for template in TEMPLATES}
-        assert all(registered[each.code].fingerprint == each.fingerprint() for each in TEMPLATES)
-        assert all(registered[each.code].id == each.id for each in TEMPLATES)
-        assert await ledger.database[CHART].count_documents({}) == 13
+        assert registered.keys() == {template.code for template in posted_with}
+        assert all(registered[each.code].fingerprint == each.fingerprint() for each in posted_with)
+        assert all(registered[each.code].id == each.id for each in posted_with)
+        assert await ledger.database[CHART].count_documents({}) == 13 + 10
 
     async def test_l10_changed_template_stops_the_start(self, ledger: Ledger) -> None:
         """The message shows the difference; under the next version the change takes effect."""
