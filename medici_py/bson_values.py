@@ -1,7 +1,7 @@
 """Values of callers made into what BSON holds: copied, checked, nothing lost on the way."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from decimal import Decimal, DecimalException
 from enum import Enum
 from typing import Any
@@ -91,3 +91,16 @@ def _decimal128(value: Decimal) -> Decimal128:
         return Decimal128(value)
     except DecimalException as exc:
         raise ValueError(f"{value} does not fit into a Decimal128") from exc
+
+
+def hashable(value: Any) -> Hashable:
+    """Return a stored *value* so that it can be a key: equal values have equal keys, whatever they are."""
+    match value:
+        case list():
+            return tuple(hashable(item) for item in value)
+        case Mapping():
+            return tuple((key, hashable(item)) for key, item in value.items())
+        case Hashable():
+            return value
+        case _:
+            return repr(value)

@@ -1,11 +1,9 @@
 """Journals put together from a stream that shows their legs first."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from bson import ObjectId
-
+from medici_py.bson_values import hashable
 from medici_py.change_events import (
     Document,
     JournalFlagged,
@@ -28,7 +26,7 @@ class LegBuffer:
 
     def __init__(self, max_legs: int = DEFAULT_MAX_LEGS) -> None:
         self._max_legs = max_legs
-        self._legs: OrderedDict[Any, list[Document]] = OrderedDict()
+        self._legs: OrderedDict[Hashable, list[Document]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
@@ -36,30 +34,45 @@ class LegBuffer:
 
     def add(self, change: LegInserted) -> None:
         """Keep a leg until its journal comes."""
-        self._legs.setdefault(change.leg.get("_journal"), []).append(change.leg)
+        self._legs.setdefault(hashable(change.leg.get("_journal")), []).append(change.leg)
         self._count += 1
         while self._count > self._max_legs:
             _, forgotten = self._legs.popitem(last=False)
             self._count -= len(forgotten)
 
-    def take(self, journal_id: ObjectId) -> list[Document]:
+    def take(self, journal_id: object) -> list[Document]:
         """Hand over the legs that came for *journal_id*."""
-        legs = self._legs.pop(journal_id, [])
+        legs = self._legs.pop(hashable(journal_id), [])
         self._count -= len(legs)
         return legs
 
 
+def named_legs(journal: Document) -> list[Hashable]:
+    """Return the ids of the legs that *journal* names; none where another writer left no list of them."""
+    named = journal.get("_transactions")
+    return [hashable(leg_id) for leg_id in named] if isinstance(named, list) else []
+
+
 def is_complete(journal: Document, legs: Iterable[Document]) -> bool:
     """Whether *legs* are all that *journal* names."""
-    return {leg["_id"] for leg in legs}.issuperset(journal.get("_transactions") or ())
+    return {hashable(leg["_id"]) for leg in legs}.issuperset(named_legs(journal))
 
 
 def in_posting_order(journal: Document, legs: Sequence[Document]) -> list[Document]:
     """Return *legs* in the order in which *journal* names them; any that it does not name come last."""
-    named: Mapping[Any, int] = {
-        leg_id: index for index, leg_id in enumerate(journal.get("_transactions") or ())
-    }
-    return sorted(legs, key=lambda leg: named.get(leg["_id"], len(named)))
+    named: Mapping[Hashable, int] = {leg_id: index for index, leg_id in enumerate(named_legs(journal))}
+    return sorted(legs, key=lambda leg: named.get(hashable(leg["_id"]), len(named)))
+
+
+def book_of(journal: Document) -> str | None:
+    """Return the name of the book of a stored *journal*; None where another writer left none."""
+    book = journal.get("book")
+    return book if isinstance(book, str) else None
+
+
+def as_inserted(document: Document) -> Document:
+    """Return a stored journal or leg without the marks of a void, which came later."""
+    return {name: value for name, value in document.items() if name not in ("voided", "void_reason")}
 
 
 def journal_posted(

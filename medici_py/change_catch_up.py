@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from medici_py.balance_events import BalanceTable
 from medici_py.change_balances import BookBalances, Later, counted_moves
-from medici_py.change_entries import Entry, VoidEntry
+from medici_py.change_entries import Entry
 from medici_py.change_events import ChangePosition
 from medici_py.change_feed import FeedSettings
 from medici_py.change_seat import Seat
@@ -66,6 +66,7 @@ async def catch_up(stream: SharedStream, seat: Seat) -> None:
                 stream.add_live(seat)
                 return
         for entry in remembered:
+            await stream.look_up(entry, seat.wanted.lacks)
             await seat.deliver(entry)
 
 
@@ -75,8 +76,7 @@ async def _replay(stream: SharedStream, seat: Seat) -> list[Entry]:
 
     async def hand_out(entry: Entry) -> None:
         stream.balances.apply_earlier(entry, later)
-        if isinstance(entry, VoidEntry):
-            await source.look_up(entry)
+        await source.look_up(entry, seat.wanted.lacks)
         await seat.deliver(entry)
 
     try:

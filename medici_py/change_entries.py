@@ -4,16 +4,17 @@ An entry belongs to the stream, not to a subscriber: it is put together once and
 events from it. `EntryAssembly` makes entries; what it cannot know is looked up by `medici_py.change_source`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from bson.timestamp import Timestamp
 
 from medici_py.accounts import Path
 from medici_py.balance_events import BalanceRow
-from medici_py.change_assembly import LegBuffer, in_posting_order
+from medici_py.bson_values import hashable
+from medici_py.change_assembly import LegBuffer, book_of, in_posting_order
 from medici_py.change_events import (
     ChangePosition,
     Document,
@@ -24,9 +25,6 @@ from medici_py.change_events import (
 )
 from medici_py.errors import IncompleteJournalError, UnreadableDocumentError
 from medici_py.turnover_snapshot import BookShape, path_of
-
-if TYPE_CHECKING:
-    from bson import ObjectId
 
 DocumentFault: TypeAlias = UnreadableDocumentError | IncompleteJournalError
 
@@ -64,9 +62,9 @@ class JournalEntry:
         return self.change.committed_at
 
     @property
-    def book(self) -> str:
-        """Name of its book."""
-        return str(self.change.journal["book"])
+    def book(self) -> str | None:
+        """Name of its book; None if it is of none, and so nobody's."""
+        return book_of(self.change.journal)
 
     def paths(self) -> list[Path]:
         """Return the accounts of its legs."""
@@ -75,22 +73,24 @@ class JournalEntry:
 
 @dataclass(slots=True, eq=False)
 class VoidEntry:
-    """A journal was flagged; what is known of it besides the flag has been looked up, or it has no book.
+    """A journal was flagged; what the flag does not say is looked up if anybody wants to know it.
 
     Attributes:
         change: The flag.
         before: The place before it.
-        book: Name of its book; None before it was looked up, and if the journal is gone.
+        identified: Whether the journal was looked up: its book and its template.
+        book: Name of its book; None if the journal is gone, or of none.
         template: Code of its template.
-        paths: The accounts of its legs.
+        paths: The accounts of its legs; None before they were looked up.
         counted: Nothing; balances move with the reversing journal.
     """
 
     change: JournalFlagged
     before: ChangePosition
+    identified: bool = False
     book: str | None = None
     template: str | None = None
-    paths: Sequence[Path] = ()
+    paths: Sequence[Path] | None = None
     counted: Sequence[Document] = ()
 
     @property
@@ -134,9 +134,9 @@ class EntryAssembly:
 
     def __init__(self) -> None:
         self._legs = LegBuffer()
-        self._held: dict[Any, list[LegInserted]] = {}
+        self._held: dict[Hashable, list[LegInserted]] = {}
         self._held_at: Timestamp | None = None
-        self._posted: set[ObjectId] = set()  # journals of the commit at hand
+        self._posted: set[Hashable] = set()  # journals of the commit at hand
 
     def take(self, change: StoredChange, before: ChangePosition) -> list[Entry]:
         """Take in the next change, which follows the place *before*; return the entries that are complete.
@@ -155,7 +155,7 @@ class EntryAssembly:
                 assert_never(change)
 
     def _leg(self, change: LegInserted) -> list[Entry]:
-        journal_id = change.leg.get("_journal")
+        journal_id = hashable(change.leg.get("_journal"))
         if journal_id in self._posted:
             return []  # Its journal came first, from another shard, and its legs were looked up.
         self._legs.add(change)
@@ -165,8 +165,8 @@ class EntryAssembly:
         return [_loose([change])]
 
     def _journal(self, change: JournalInserted, before: ChangePosition) -> JournalEntry:
-        journal_id = change.journal["_id"]
-        legs = in_posting_order(change.journal, self._legs.take(journal_id))
+        journal_id = hashable(change.journal["_id"])
+        legs = in_posting_order(change.journal, self._legs.take(change.journal["_id"]))
         self._held.pop(journal_id, None)
         self._posted.add(journal_id)
         return JournalEntry(change, legs, legs if change.in_transaction else (), before)

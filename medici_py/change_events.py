@@ -8,7 +8,7 @@ is inserted. So the stream shows `LegInserted` any number of times, then `Journa
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Self, TypeAlias
 
@@ -35,22 +35,30 @@ class ChangePosition:
             token, the place is right after everything committed at this time.
         seen: How many of the events that the next journal brings were handed out, too: a journal may bring
             several. A stream that hands out whole journals passes this over, and repeats the journal.
+        since: Only what was committed after this time follows, by the server's wall clock: the place is a
+            little before that, where a time was all that was known. A stream of whole journals passes this
+            over, too. None for everything after the place.
     """
 
     token: Mapping[str, Any] | None
     cluster_time: Timestamp | None
     seen: int = 0
+    since: datetime | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return a document to store; `from_document` reads it back."""
         token = None if self.token is None else dict(self.token)
         document: dict[str, Any] = {"token": token, "cluster_time": self.cluster_time}
-        return document | {"seen": self.seen} if self.seen else document
+        rare = {"seen": self.seen, "since": self.since}
+        return document | {name: value for name, value in rare.items() if value}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what `to_document` made."""
-        return cls(document["token"], document["cluster_time"], document.get("seen", 0))
+        since: datetime | None = document.get("since")
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)  # As PyMongo reads it by default.
+        return cls(document["token"], document["cluster_time"], document.get("seen", 0), since)
 
     @property
     def sort_key(self) -> str:

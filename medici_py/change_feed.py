@@ -14,6 +14,7 @@ from medici_py.backoff import backoff_secs
 from medici_py.change_events import ChangePosition, StoredChange, change_pipeline, read_change
 from medici_py.driver import ChangeStream, Database, adopt, capabilities, watch
 from medici_py.errors import MediciError, UnsupportedDeploymentError
+from medici_py.task_end import end_task
 
 # CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
 _HISTORY_LOST = frozenset({136, 260, 280, 286})
@@ -151,8 +152,8 @@ class ChangeFeed:
         """Close the cursor on the server; what was read ahead is forgotten. Idempotent."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.cancel()
-            await asyncio.wait([reader])
+            # Well before whoever ends this one cancels it again.
+            await end_task(reader, again_secs=1.0)
         await self._stream.close()
 
     async def _read(self) -> None:
@@ -177,8 +178,8 @@ class _ResumingStream:
         jitter: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        # What was seen of the next journal is not for a feed of whole changes to know.
-        self.position = replace(after, seen=0) if after else ChangePosition(None, None)
+        # What is wanted of the changes that follow is not for a feed of all of them to know.
+        self.position = replace(after, seen=0, since=None) if after else ChangePosition(None, None)
         self._database = database
         self._pipeline = change_pipeline(books)
         self._settings = settings

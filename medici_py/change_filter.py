@@ -148,7 +148,8 @@ class ChangeFilter:
         """Return what *entry* gives, in order: a journal, then the balances that it moved.
 
         Args:
-            entry: An entry of the stream; where balances are wanted its rows are there.
+            entry: An entry of the stream that lacks nothing. Where balances are wanted its rows are there;
+                if it comes before they were followed, nobody who wants them has still to be told of it.
             seen: How many of the events of a journal were handed out before.
         """
         match entry:
@@ -161,13 +162,23 @@ class ChangeFilter:
             case _:
                 assert_never(entry)
 
+    def lacks(self, entry: VoidEntry) -> bool:
+        """Whether more of *entry* has to be looked up before `items` can say what it gives."""
+        if JournalVoided not in self.kinds:
+            return False
+        if not entry.identified:
+            return True
+        if self._book(entry.book) is None or self.template not in (None, entry.template):
+            return False
+        return self.paths is not None and entry.paths is None
+
     def _of_journal(self, entry: JournalEntry, seen: int) -> Sequence[Item]:
         book = self._book(entry.book)
         if book is None or not self._wants(template_code(entry.change.journal), entry.paths):
             return ()
         if entry.fault is not None:
             return (_positioned(entry.fault, entry.position),)
-        rows = entry.rows[book.shape] if BalanceChanged in self.kinds else ()
+        rows = entry.rows.get(book.shape, ()) if BalanceChanged in self.kinds else ()
         if isinstance(rows, UnreadableDocumentError):
             return (_positioned(rows, entry.position),)
         items: list[Item] = []
@@ -181,11 +192,11 @@ class ChangeFilter:
     def _of_void(self, entry: VoidEntry) -> Sequence[Item]:
         if JournalVoided not in self.kinds or entry.book is None or self._book(entry.book) is None:
             return ()
-        if not self._wants(entry.template, lambda: entry.paths):
+        if not self._wants(entry.template, lambda: entry.paths or ()):
             return ()
         return (journal_voided(entry.change, entry.book),)
 
-    def _book(self, name: str) -> FollowedBook | None:
+    def _book(self, name: str | None) -> FollowedBook | None:
         for book in self.books:
             if book.shape.name == name:
                 return book

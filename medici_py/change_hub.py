@@ -17,6 +17,7 @@ from medici_py.driver import belongings
 from medici_py.errors import MediciError
 from medici_py.shared_stream import SharedStream
 from medici_py.store import Store
+from medici_py.task_end import end_task
 
 _logger = logging.getLogger(__name__)
 
@@ -55,11 +56,11 @@ class ChangeHub:
             for shape in seat.wanted.shapes:
                 await follow_balances(stream, shape)
             if start.position is None:
-                seat.begin(ChangePosition(None, await self._now(stream)), start)
+                seat.begin(ChangePosition(None, await self._now(stream)))
                 if not seat.is_over:
                     stream.add_live(seat)
             else:
-                seat.begin(start.position, start)
+                seat.begin(start.position)
                 self.resume(seat)
         except BaseException:
             await self.leave(seat)
@@ -82,8 +83,7 @@ class ChangeHub:
     async def leave(self, seat: Seat) -> None:
         """Forget *seat*; close the stream if it was the last. Idempotent."""
         if seat.catching_up is not None:
-            seat.catching_up.cancel()
-            await asyncio.wait([seat.catching_up])
+            await end_task(seat.catching_up)
         async with self._changing:
             stream = self._streams.pop(seat, None)
             if stream is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from medici_py.change_buffer import Delivery, EventBuffer, Overflow
@@ -9,7 +10,6 @@ from medici_py.change_entries import Entry, JournalEntry
 from medici_py.change_events import ChangePosition
 from medici_py.change_feed import ChangeStreamError
 from medici_py.change_filter import ChangeFilter, Item
-from medici_py.change_start import Start
 
 
 class Seat:
@@ -34,11 +34,11 @@ class Seat:
         self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
 
-    def begin(self, position: ChangePosition, start: Start) -> None:
+    def begin(self, position: ChangePosition) -> None:
         """Set where the subscriber begins."""
         self.reached = self._buffer.taken = position
         self._seen = position.seen
-        self._since = start.since
+        self._since = position.since
 
     @property
     def waiting(self) -> int:
@@ -63,7 +63,11 @@ class Seat:
     @property
     def position(self) -> ChangePosition:
         """The place after everything that the subscriber took, or need not wait for."""
-        return self._buffer.taken if self._buffer else self.reached
+        return self._buffer.taken if self._buffer else self.dated(self.reached)
+
+    def dated(self, place: ChangePosition) -> ChangePosition:
+        """Return *place*, up to which it was offered everything, so that it says what is wanted next."""
+        return place if self._since is None else replace(place, since=self._since)
 
     @property
     def oldest_at(self) -> datetime | None:
@@ -101,7 +105,7 @@ class Seat:
     def end(self, error: Exception) -> None:
         """Offer nothing more: *error* follows what waits."""
         if isinstance(error, ChangeStreamError):
-            cause, error = error, type(error)(str(error), self.reached)
+            cause, error = error, type(error)(str(error), self.dated(self.reached))
             error.__cause__ = cause.__cause__
         self.is_live = False
         self._buffer.end(error)

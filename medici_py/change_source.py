@@ -1,8 +1,8 @@
 """The entries of a database's stream of changes, completed by look-ups where the stream is not enough."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from medici_py.change_assembly import in_posting_order, is_complete
+from medici_py.change_assembly import as_inserted, book_of, in_posting_order, is_complete, named_legs
 from medici_py.change_entries import Entry, EntryAssembly, JournalEntry, VoidEntry, template_code
 from medici_py.change_events import ChangePosition
 from medici_py.change_feed import ChangeFeed, FeedSettings, interrupted_at
@@ -70,37 +70,53 @@ class ChangeSource:
         entries = self._assembly.take(change, before)
         with interrupted_at(before):
             for entry in entries:
-                if isinstance(entry, JournalEntry) and not is_complete(entry.change.journal, entry.legs):
-                    await self._look_up_legs(entry)
+                if isinstance(entry, JournalEntry) and entry.book is not None:
+                    await self._look_up_legs(entry, entry.book)
         return entries
 
-    async def look_up(self, entry: VoidEntry) -> None:
-        """Complete a void with what its flag does not say.
+    async def look_up(self, entry: Entry, lacking: Callable[[VoidEntry], bool]) -> None:
+        """Complete a void with what its flag does not say, as far as somebody has to know it.
+
+        Args:
+            entry: Any entry; only voids have something to look up.
+            lacking: Says whether a void lacks anything; asked again after each look-up.
 
         Raises:
-            ChangeStreamInterruptedError: If the look-up failed.
+            ChangeStreamInterruptedError: If a look-up failed.
         """
-        with interrupted_at(entry.before):
-            voided = entry.change.journal_id
-            journal = await self._store.latest_journals.find_one({"_id": voided}, {"book": 1, "template": 1})
-            if journal is None:
-                return
-            entry.book, entry.template = str(journal["book"]), template_code(journal)
-            legs = self._store.latest_transactions.find({"_journal": voided}, {"account_path": 1})
-            entry.paths = [path_of(leg) async for leg in legs]
+        while isinstance(entry, VoidEntry) and lacking(entry):
+            with interrupted_at(entry.before):
+                if entry.identified:
+                    await self._look_up_paths(entry)
+                else:
+                    await self._identify(entry)
 
-    async def _look_up_legs(self, entry: JournalEntry) -> None:
-        # The stream began between the legs and their journal, or there were too many to keep.
+    async def _identify(self, entry: VoidEntry) -> None:
+        matches = {"_id": entry.change.journal_id}
+        journal = await self._store.latest_journals.find_one(matches, {"book": 1, "template": 1})
+        if journal is not None:
+            entry.book, entry.template = book_of(journal), template_code(journal)
+        entry.identified = True
+
+    async def _look_up_paths(self, entry: VoidEntry) -> None:
+        matches = {"_journal": entry.change.journal_id}
+        legs = self._store.latest_transactions.find(matches, {"account_path": 1})
+        entry.paths = [path_of(leg) async for leg in legs]
+
+    async def _look_up_legs(self, entry: JournalEntry, book: str) -> None:
         journal = entry.change.journal
+        if is_complete(journal, entry.legs):
+            return
+        # The stream began between the legs and their journal, or there were too many to keep.
         found = self._store.latest_transactions.find({"_journal": journal["_id"]}).sort("_id")
-        stored = [leg async for leg in found]
+        stored = [as_inserted(leg) async for leg in found]
         entry.legs = in_posting_order(journal, stored)
         if entry.change.in_transaction:
             entry.counted = entry.legs
         if not is_complete(journal, stored):
             entry.fault = IncompleteJournalError(
                 journal_id=journal["_id"],
-                book=entry.book,
-                expected=len(journal["_transactions"]),
+                book=book,
+                expected=len(named_legs(journal)),
                 found=len(stored),
             )

@@ -21,11 +21,9 @@ class Start:
 
     Attributes:
         position: The place; None for the moment of opening.
-        since: Only what was committed after this time, by the server's wall clock; None for all.
     """
 
     position: ChangePosition | None = None
-    since: datetime | None = None
 
 
 def parse_start(after: ChangePosition | Mapping[str, Any] | datetime | None) -> Start:
@@ -62,4 +60,4 @@ def _start_at(instant: datetime) -> Start:
     # Commit times are whole seconds of a clock that is not quite the wall clock.
     earlier = max(since - _CLOCKS_DIFFER, datetime.fromtimestamp(0, tz=UTC))
     seconds = min(int(earlier.timestamp()), _LATEST_SECOND)
-    return Start(ChangePosition(None, Timestamp(seconds, 0)), since)
+    return Start(ChangePosition(None, Timestamp(seconds, 0), since=since))

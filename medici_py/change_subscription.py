@@ -29,6 +29,7 @@ from medici_py.change_start import Start
 from medici_py.errors import InvalidQueryError
 from medici_py.shared_stream import SharedStream
 from medici_py.store import Store
+from medici_py.task_end import end_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class ChangeSubscription:
             return self._start.position or seat.reached
         if stream is None or not seat.is_live or seat.waiting:
             return seat.position
-        return seat.position.or_later(stream.position)
+        return seat.dated(seat.position.or_later(stream.position))
 
     @property
     def lag(self) -> ChangeLag:
@@ -179,8 +180,7 @@ class ChangeSubscription:
         self._closed = True
         entering, self._entering = self._entering, None
         if entering is not None and not entering.done():
-            entering.cancel()
-            await asyncio.wait([entering])
+            await end_task(entering)
         if self._hub is not None:
             await self._hub.leave(self._seat)
         if self._finalizer is not None:

@@ -15,7 +15,15 @@ from collections.abc import AsyncGenerator, Collection
 from types import TracebackType
 from typing import Self, assert_never
 
-from medici_py.change_assembly import LegBuffer, is_complete, journal_posted, journal_voided
+from medici_py.change_assembly import (
+    LegBuffer,
+    as_inserted,
+    book_of,
+    is_complete,
+    journal_posted,
+    journal_voided,
+    named_legs,
+)
 from medici_py.change_events import (
     ChangePosition,
     Document,
@@ -134,6 +142,8 @@ class JournalChanges:
             case LegInserted():
                 self._legs.add(change)
                 return None
+            case JournalInserted() if self._books is not None and book_of(change.journal) is None:
+                return None  # A list of books, say, which the server finds a wanted one in.
             case JournalInserted():
                 legs = await self._legs_of(change.journal)
                 return journal_posted(change, legs, self._journal_model, self._transaction_model)
@@ -148,21 +158,22 @@ class JournalChanges:
             return legs
         # The stream began between the legs and their journal, or there were too many to keep.
         cursor = self._store.latest_transactions.find({"_journal": journal["_id"]}).sort("_id")
-        stored: list[Document] = [leg async for leg in cursor]
+        stored = [as_inserted(leg) async for leg in cursor]
         if is_complete(journal, stored):
             return stored
         raise IncompleteJournalError(
             journal_id=journal["_id"],
-            book=journal["book"],
-            expected=len(journal["_transactions"]),
+            book=str(book_of(journal)),
+            expected=len(named_legs(journal)),
             found=len(stored),
         )
 
     async def _voided(self, change: JournalFlagged) -> JournalVoided | None:
         journal = await self._store.latest_journals.find_one({"_id": change.journal_id}, {"book": 1})
-        if journal is None or (self._books is not None and journal["book"] not in self._books):
+        book = None if journal is None else book_of(journal)
+        if book is None or (self._books is not None and book not in self._books):
             return None
-        return journal_voided(change, journal["book"])
+        return journal_voided(change, book)
 
 
 def open_changes(

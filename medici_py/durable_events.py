@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
 from medici_py.change_buffer import Overflow
 from medici_py.change_events import BookEvent, ChangePosition, EventsDropped
@@ -23,6 +25,9 @@ from medici_py.leases import Lease
 from medici_py.missed_journals import DamagedJournalError, MissedJournals
 from medici_py.store import Store
 from medici_py.subscription_rows import SubscriptionRows
+from medici_py.task_end import end_task
+
+_logger = logging.getLogger(__name__)
 
 SubscriptionEvent: TypeAlias = BookEvent | HistoryRecovered
 
@@ -182,6 +187,20 @@ class DurableEvents:
         finished, self._next = self._next, None
         return finished.result()
 
+    async def next_sound(self, stopped: asyncio.Future[Any] | None = None) -> Delivery | None:
+        """Wait for the next event as `next_delivery` does; pass over, for good, what cannot be shown.
+
+        For who has done everything that was delivered before.
+        """
+        while True:
+            try:
+                return await self.next_delivery(stopped)
+            except (UnreadableDocumentError, IncompleteJournalError) as exc:
+                if exc.position is None:
+                    raise
+                _logger.error("subscription %r passes over what cannot be shown: %s", self._name, exc)
+                await self.keep(self._delivered)
+
     async def keep(self, progress: Progress, *, session: AsyncClientSession | None = None) -> None:
         """Store where the subscription is, in the transaction of *session* if there is one.
 
@@ -193,11 +212,10 @@ class DurableEvents:
 
     async def close(self) -> None:
         """Close the stream; what was read ahead is forgotten. Idempotent."""
-        tasks = [task for task in (self._next, self._lost) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._next = None
+        reading, self._next = self._next, None
+        for task in (reading, self._lost):
+            if task is not None:
+                await end_task(task)
         await self._deliveries.aclose()
 
     async def _advance(self) -> Delivery:
@@ -286,4 +304,8 @@ class DurableEvents:
         progress = moved_on(self._delivered, changes.position, None)
         if progress != self._stored:
             self._delivered = progress
-            await self.keep(progress)
+            try:
+                await self.keep(progress)
+            except PyMongoError as exc:
+                # It is tried again, and nothing is lost if that fails, too.
+                _logger.warning("subscription %r could not store its place: %s", self._name, exc)

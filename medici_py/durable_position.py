@@ -60,6 +60,8 @@ class Progress:
         skip: Events after the place that were acknowledged too: part of what one commit brought.
         recovery: What is being read from the journals; None in the stream.
         repeats_until: Events committed up to then may be repetitions of recovered ones.
+        not_before: The time with which the subscription began: what was recorded earlier is not recovered;
+            None for any time.
     """
 
     position: ChangePosition
@@ -67,6 +69,7 @@ class Progress:
     skip: int = 0
     recovery: Recovery | None = None
     repeats_until: dt.datetime | None = None
+    not_before: dt.datetime | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the fields that are stored; `from_document` reads them back."""
@@ -77,6 +80,7 @@ class Progress:
             "skip": Int64(self.skip),
             "recovery": None if recovery is None else _recovery_document(recovery),
             "repeats_until": self.repeats_until,
+            "not_before": self.not_before,
         }
 
     @classmethod
@@ -89,6 +93,7 @@ class Progress:
             skip=int(document["skip"]),
             recovery=None if recovery is None else _read_recovery(recovery),
             repeats_until=document["repeats_until"],
+            not_before=document.get("not_before"),
         )
 
 
@@ -100,7 +105,8 @@ def starting_after(position: ChangePosition, at: dt.datetime) -> Progress:
 def starting_at(instant: dt.datetime) -> Progress:
     """Return the progress of a subscription that begins with the second of *instant*."""
     second = instant.replace(microsecond=0)
-    return Progress(ChangePosition(None, Timestamp(int(second.timestamp()), 0)), second)
+    position = ChangePosition(None, Timestamp(int(second.timestamp()), 0))
+    return Progress(position, second, not_before=second)
 
 
 def starting_with_everything(now: Timestamp) -> Progress:
@@ -117,7 +123,10 @@ def recovering(progress: Progress, *, now: Timestamp, margin: dt.timedelta) -> P
         now: A cluster time that is not over for long.
         margin: How long before its commit a journal can have been recorded.
     """
-    return replace(progress, recovery=Recovery(since=progress.at - margin, until=now))
+    since = progress.at - margin
+    if progress.not_before is not None:
+        since = max(since, progress.not_before)
+    return replace(progress, recovery=Recovery(since=since, until=now))
 
 
 def announced(progress: Progress) -> Progress:
@@ -139,6 +148,7 @@ def recovered(progress: Progress, *, now: dt.datetime) -> Progress:
         ChangePosition(None, until),
         until.as_datetime(),
         repeats_until=now + CLOCK_MARGIN,
+        not_before=progress.not_before,
     )
 
 
@@ -154,7 +164,7 @@ def moved_on(progress: Progress, position: ChangePosition, committed_at: dt.date
     repeats_until = progress.repeats_until
     if repeats_until is not None and repeats_until < at:
         repeats_until = None
-    return Progress(position, at, repeats_until=repeats_until)
+    return Progress(position, at, repeats_until=repeats_until, not_before=progress.not_before)
 
 
 def position_time(position: ChangePosition) -> dt.datetime | None:

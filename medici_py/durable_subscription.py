@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, assert_never
+from typing import Any, Literal, TypeAlias, TypeVar, assert_never, get_args
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -40,9 +40,11 @@ from medici_py.store import Store
 from medici_py.subscription_filter import filter_document
 from medici_py.subscription_lag import SubscriptionLag, subscription_lags
 from medici_py.subscription_rows import HandledMark, SubscriptionRows
+from medici_py.task_end import end_task
 from medici_py.transactions import mongo_transaction
 
 Start: TypeAlias = Literal["now", "beginning"] | ChangePosition | dt.datetime
+OnDamaged: TypeAlias = Literal["raise", "pass_over"]
 Handler: TypeAlias = Callable[[SubscriptionEvent], Awaitable[object]]
 TransactionHandler: TypeAlias = Callable[[SubscriptionEvent, AsyncClientSession], Awaitable[object]]
 
@@ -132,7 +134,9 @@ class DurableSubscription:
         if stack is not None:
             await stack.aclose()
 
-    async def run(self, handler: Handler, *, stop: asyncio.Event | None = None) -> None:
+    async def run(
+        self, handler: Handler, *, stop: asyncio.Event | None = None, on_damaged: OnDamaged = "raise"
+    ) -> None:
         """Call *handler* with each event, at least once, in order; acknowledge it after the handler returned.
 
         Returns once *stop* is set and the handler, if one runs, is done.
@@ -140,9 +144,17 @@ class DurableSubscription:
         Args:
             handler: ``async def handler(event)``. An event of which it raised an error comes again.
             stop: Ends the loop, also while it waits for its turn or for an event; None for never.
+            on_damaged: What becomes of a journal that cannot be shown. It ends the loop, with the place
+                before it, so that it does so again until it has been repaired; or it is passed over for good,
+                and logged as an error.
 
         Raises:
             LeaseLostError: If somebody else is active now. The handler's last call may have overlapped.
+            UnreadableDocumentError: If a stored journal or leg cannot be read as one, unless it is passed
+                over; without a ``position``, which cannot be: if balances are wanted and an amount is no
+                number.
+            IncompleteJournalError: If a journal's legs are not all there, unless it is passed over.
+            InvalidQueryError: If *on_damaged* is none of these.
             Exception: Whatever the handler raised; the position has not moved past that event.
         """
 
@@ -150,10 +162,14 @@ class DurableSubscription:
             await handler(delivery.event)
             await events.keep(delivery.progress)
 
-        await self._loop(handle, stop)
+        await self._loop(handle, stop, on_damaged)
 
     async def run_in_transaction(
-        self, handler: TransactionHandler, *, stop: asyncio.Event | None = None
+        self,
+        handler: TransactionHandler,
+        *,
+        stop: asyncio.Event | None = None,
+        on_damaged: OnDamaged = "raise",
     ) -> None:
         """Call *handler* with each event, in order; what it writes and the position commit together, once.
 
@@ -163,15 +179,19 @@ class DurableSubscription:
             handler: ``async def handler(event, session)``; passes the session to everything it writes. It may
                 be called again for one event, after its writes were taken back.
             stop: As in `run`.
+            on_damaged: As in `run`.
 
         Raises:
+            UnreadableDocumentError: As in `run`.
+            IncompleteJournalError: As in `run`.
+            InvalidQueryError: As in `run`.
             LeaseLostError: If somebody else is active now; the last transaction was taken back.
             UnknownOutcomeError: If the server did not say whether the last transaction committed; the stored
                 position knows.
             Exception: Whatever the handler raised; that event's transaction was taken back.
         """
         await self._rows.prepare()
-        forgotten_at = time.monotonic()
+        forgotten_at = -math.inf  # Whose runs are short has marks to forget, too.
 
         async def handle(events: DurableEvents, delivery: Delivery) -> None:
             nonlocal forgotten_at
@@ -189,7 +209,7 @@ class DurableSubscription:
                 await self._rows.forget_handled(delivery.progress.at - 2 * self._settings.margin)
                 forgotten_at = time.monotonic()
 
-        await self._loop(handle, stop)
+        await self._loop(handle, stop, on_damaged)
 
     async def lag(self) -> SubscriptionLag | None:
         """Return how far the stored position is behind; None if the subscription was never active.
@@ -222,14 +242,26 @@ class DurableSubscription:
             await self._rows.mark_handled(mark, session=session)
 
     async def _loop(
-        self, handle: Callable[[DurableEvents, Delivery], Awaitable[None]], stop: asyncio.Event | None
+        self,
+        handle: Callable[[DurableEvents, Delivery], Awaitable[None]],
+        stop: asyncio.Event | None,
+        on_damaged: OnDamaged,
     ) -> None:
+        if on_damaged not in get_args(OnDamaged):
+            raise InvalidQueryError(
+                f"on_damaged={on_damaged!r} refused: give 'raise' or 'pass_over'.",
+                field="on_damaged",
+                value=on_damaged,
+            )
         stopped = asyncio.create_task((stop or asyncio.Event()).wait(), name=f"medici_py.{self!r} stop")
         try:
             async with AsyncExitStack() as stack:
                 entering = stack.enter_async_context(self._active())
                 events = await _unless(stopped, entering)
-                while events is not None and (delivery := await events.next_delivery(stopped)) is not None:
+                if events is None:
+                    return
+                coming = events.next_sound if on_damaged == "pass_over" else events.next_delivery
+                while (delivery := await coming(stopped)) is not None:
                     await handle(events, delivery)
         finally:
             stopped.cancel()
@@ -294,19 +326,12 @@ async def _unless(stopped: asyncio.Future[Any], coming: Awaitable[T]) -> T | Non
     try:
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        await _cancelled(task)
+        await end_task(task)
         raise
     if task.done():
         return task.result()
-    await _cancelled(task)
+    await end_task(task)
     return None
-
-
-async def _cancelled(task: asyncio.Future[T]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # Looked at, so that nobody logs it: what is cancelled may fail.
 
 
 def _checked(start: Start) -> Start:

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 from bson import Int64
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 from pymongo.read_preferences import ReadPreference
 
 from medici_py.driver import (
@@ -39,6 +39,7 @@ from medici_py.driver import (
     capabilities,
 )
 from medici_py.errors import InvalidQueryError, MediciError, UnsupportedDeploymentError
+from medici_py.task_end import end_task
 
 LEASES = "medici_py_leases"
 DEFAULT_TTL_SECS = 15.0
@@ -46,6 +47,7 @@ DEFAULT_TTL_SECS = 15.0
 _RENEWALS_A_TTL = 3
 _LONGEST_POLL_SECS = 1.0
 _GIVE_BACK_SECS = 2.0
+_RETRYABLE_LABEL = "RetryableWriteError"
 _SHORTEST_TRY_SECS = 0.1  # a process that was paused still asks once
 
 _logger = logging.getLogger(__name__)
@@ -192,28 +194,36 @@ class Lease:
     async def acquire(self, timeout_secs: float | None = None) -> int:
         """Wait until the lease is free, take it and return its fencing token.
 
-        Cancelling is safe: what was taken meanwhile is given back.
+        A server that is away, as in an election, is waited for as a holder is. Cancelling is safe: what was
+        taken meanwhile is given back.
 
         Args:
             timeout_secs: For how long to wait; None for as long as it takes.
 
         Raises:
-            LeaseUnavailableError: If others held it all the time.
+            LeaseUnavailableError: If others held it all the time, or the server was away.
+            UnsupportedDeploymentError: If the database is mongomock's.
         """
-        begun_at = self._monotonic()
+        begun_at, failure = self._monotonic(), None
         try:
-            while (token := await self.try_acquire()) is None:
-                waited_secs = self._monotonic() - begun_at
-                if timeout_secs is not None and waited_secs >= timeout_secs:
-                    raise LeaseUnavailableError(
-                        self.name, holder=await self._current_holder(), waited_secs=timeout_secs
-                    )
+            while True:
+                try:
+                    if (token := await self.try_acquire()) is not None:
+                        return token
+                    failure = None
+                except PyMongoError as exc:
+                    if not _may_pass(exc):
+                        raise
+                    if failure is None:
+                        _logger.warning("lease %r cannot be asked for now: %s", self.name, exc)
+                    failure = exc
+                if timeout_secs is not None and self._monotonic() - begun_at >= timeout_secs:
+                    raise await self._unavailable(timeout_secs) from failure
                 await asyncio.sleep(self._poll_secs)
-        except asyncio.CancelledError:
-            # The command that was under way may have taken it.
+        except (asyncio.CancelledError, PyMongoError, LeaseUnavailableError):
+            # The command that was under way, or whose answer was lost, may have taken it.
             await self._give_back()
             raise
-        return token
 
     async def release(self) -> None:
         """Stop renewing and let others have the lease at once. Idempotent.
@@ -252,9 +262,12 @@ class Lease:
         except DuplicateKeyError:
             return None  # Somebody else wrote the first document of this name just now.
 
-    async def _current_holder(self) -> str:
-        found = await self._leases.find_one({"_id": self.name}, {"holder": 1})
-        return str(found["holder"]) if found and found["holder"] else "somebody"
+    async def _unavailable(self, waited_secs: float) -> LeaseUnavailableError:
+        found: Document | None = None
+        with contextlib.suppress(PyMongoError):
+            found = await self._leases.find_one({"_id": self.name}, {"holder": 1})
+        holder = str(found["holder"]) if found and found["holder"] else "somebody"
+        return LeaseUnavailableError(self.name, holder=holder, waited_secs=waited_secs)
 
     async def _renew_until_lost(self, token: int) -> None:
         mine = {"_id": self.name, "holder": self.holder, "token": token}
@@ -288,8 +301,7 @@ class Lease:
     async def _stop_renewing(self) -> None:
         renewer, self._renewer = self._renewer, None
         if renewer is not None:
-            renewer.cancel()
-            await asyncio.wait([renewer])
+            await end_task(renewer)
 
     async def _give_back(self) -> None:
         mine = {"_id": self.name, "holder": self.holder}
@@ -299,18 +311,27 @@ class Lease:
 
 
 def acquisition(holder: str, ttl_secs: float) -> list[dict[str, Any]]:
-    """Return the update that gives a lease to *holder* if it is free, and else leaves it as it is."""
+    """Return the update that gives a lease to *holder* if it is free, and else leaves it as it is.
+
+    A holder that asks again, as one does whose answer was lost, keeps its token and holds it from now on.
+    """
     free = {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}
+    mine = {"$eq": ["$holder", {"$literal": holder}]}
     token = {"$add": [{"$ifNull": ["$token", Int64(0)]}, Int64(1)]}
     return [
         {
             "$set": {
                 "holder": {"$cond": [free, {"$literal": holder}, "$holder"]},
                 "token": {"$cond": [free, token, "$token"]},
-                "expires_at": {"$cond": [free, _later(ttl_secs), "$expires_at"]},
+                "expires_at": {"$cond": [{"$or": [free, mine]}, _later(ttl_secs), "$expires_at"]},
             }
         }
     ]
+
+
+def _may_pass(error: PyMongoError) -> bool:
+    """Whether the server was away, and not asked for something that it does not do."""
+    return isinstance(error, ConnectionFailure) or error.timeout or error.has_error_label(_RETRYABLE_LABEL)
 
 
 def _later(secs: float) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from medici_py.change_feed import ChangeFeed, ChangeStreamInterruptedError, Feed
 from medici_py.errors import InvalidQueryError, MediciError
 from medici_py.live_ledger import LiveLedger
 from medici_py.sums import Sums
+from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import BookShape, read_turnover
 from medici_py.turnover_table import DimensionValues
 
@@ -146,8 +147,7 @@ class LiveBalances:
         async with self._starting:
             follower, self._follower = self._follower, None
             if follower is not None:
-                follower.cancel()
-                await asyncio.wait([follower])
+                await end_task(follower)
             if self._feed is not None:
                 await self._feed.close()
             self._failure = "closed"

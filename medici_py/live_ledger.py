@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from bson import ObjectId
 from bson.timestamp import Timestamp
 
 from medici_py.accounts import Path
+from medici_py.bson_values import hashable
 from medici_py.change_events import Document, JournalFlagged, JournalInserted, LegInserted, StoredChange
 from medici_py.sums import Sums, leg_sums
 from medici_py.turnover_snapshot import BookShape, path_of
@@ -33,8 +33,8 @@ class LiveLedger:
 
     def __init__(self, shapes: Mapping[str, BookShape], tables: Mapping[str, TurnoverTable]) -> None:
         self.tables = tables
-        self._shapes = shapes
-        self._held: dict[ObjectId | None, list[Document]] = {}
+        self._shapes: Mapping[Hashable, BookShape] = dict(shapes.items())
+        self._held: dict[Hashable, list[Document]] = {}
         self._held_at: Timestamp | None = None
 
     def sums(self, book: str, path: Path, dimensions: Mapping[str, Hashable]) -> Sums:
@@ -52,13 +52,13 @@ class LiveLedger:
             case None | JournalFlagged():  # a void moves balances by its reversal, which comes by itself
                 return Applied(released)
             case LegInserted(in_transaction=True):
-                self._held.setdefault(change.leg.get("_journal"), []).append(change.leg)
+                self._held.setdefault(hashable(change.leg.get("_journal")), []).append(change.leg)
                 return Applied(released)
             case LegInserted():
                 self._count(change.leg)
                 return Applied(moved=True)
             case JournalInserted():
-                self._release(change.journal["_id"])
+                self._release(hashable(change.journal["_id"]))
                 return Applied(moved=True, journal_at=change.committed_at)
             case _:
                 assert_never(change)
@@ -72,10 +72,11 @@ class LiveLedger:
             self._release(journal_id)
         return released
 
-    def _release(self, journal_id: ObjectId | None) -> None:
+    def _release(self, journal_id: Hashable) -> None:
         for leg in self._held.pop(journal_id, ()):
             self._count(leg)
 
     def _count(self, leg: Document) -> None:
-        shape = self._shapes[leg["book"]]
-        self.tables[shape.name].add(path_of(leg), shape.values_of(leg), leg_sums(leg))
+        shape = self._shapes.get(hashable(leg["book"]))
+        if shape is not None:  # and no list of books that the server found it in
+            self.tables[shape.name].add(path_of(leg), shape.values_of(leg), leg_sums(leg))

@@ -5,19 +5,20 @@ pages and constant memory. If that takes longer than the server keeps the moment
 later pages are of newer moments: a journal that was committed after the cluster time may then come here, and
 again from the stream, but none is left out.
 
-A journal comes as it was inserted. A void comes where its reversal was recorded, before that. If balances are
-asked for, each account that was touched comes once, after the journals.
+A journal comes as it was inserted. A void comes where its reversal was recorded, before that; one whose
+reversal never came, as a writer without transactions may leave it, does not come. If balances are asked for,
+each account that was touched comes once, after the journals.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bson import ObjectId
+from bson.timestamp import Timestamp
 from pymongo import ASCENDING
 
 from medici_py.audit import Relation, WithLegs, relation
-from medici_py.change_assembly import in_posting_order, is_complete
+from medici_py.change_assembly import as_inserted, book_of, in_posting_order, is_complete, named_legs
 from medici_py.change_entries import Entry, JournalEntry, VoidEntry, template_code
 from medici_py.change_events import BalanceChanged, BookEvent, ChangePosition, JournalFlagged, JournalInserted
 from medici_py.change_filter import ChangeFilter
@@ -32,6 +33,8 @@ from medici_py.turnover_snapshot import path_of
 
 LEGS_A_PAGE = 500
 
+_EVERYTHING = Recovery(since=None, until=Timestamp(0, 0))
+
 
 class DamagedJournalError(Exception):
     """A missed journal cannot be shown, for the reason in ``__cause__``; the rest follows *progress*."""
@@ -43,10 +46,18 @@ class DamagedJournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """The documents of some journals, and of those that they may reverse."""
+    """The documents of some journals, and of those that they may reverse.
+
+    Attributes:
+        journals: The journals.
+        originals: Voided ones that they follow.
+        reversed_exactly: Of those, by journals that only have the text of a reversal, the ones that another
+            journal reverses.
+    """
 
     journals: Mapping[ObjectId, WithLegs]
     originals: Mapping[ObjectId, WithLegs]
+    reversed_exactly: Collection[ObjectId]
 
 
 class MissedJournals:
@@ -123,10 +134,38 @@ class MissedJournals:
             leg["_original_journal"]
             for journal in journals.values()
             for leg in journal.legs
-            if leg.get("_original_journal") is not None
+            if isinstance(leg.get("_original_journal"), ObjectId)
         }
         originals = await self._with_legs(snapshot, {"_id": {"$in": list(followed)}, "voided": True})
-        return _Page(journals, originals)
+        doubtful = {
+            original_id: original
+            for original_id, original in originals.items()
+            if any(_is(Relation.DIFFERS, original, journal) for journal in journals.values())
+        }
+        return _Page(journals, originals, await self._reversed_exactly(snapshot, doubtful))
+
+    async def _reversed_exactly(
+        self, snapshot: MovingSnapshot, originals: Mapping[ObjectId, WithLegs]
+    ) -> Collection[ObjectId]:
+        """Return which of *originals* a journal reverses, on whatever page that is.
+
+        Reads the legs of the books from the first of *originals* on: no index leads to those who follow one.
+        """
+        times = [time for one in originals.values() if (time := begins_at(one.legs, _EVERYTHING)) is not None]
+        if not times:
+            return ()
+        matches = {
+            "book": {"$in": self._books},
+            "timestamp": {"$gte": min(times) - CLOCK_MARGIN},
+            "_original_journal": {"$in": list(originals)},
+        }
+        found = await snapshot.find(TRANSACTIONS, matches, projection={"_journal": 1})
+        followers = await self._with_legs(snapshot, {"_id": {"$in": [leg.get("_journal") for leg in found]}})
+        return {
+            original_id
+            for original_id, original in originals.items()
+            if any(_is(Relation.REVERSES, original, follower) for follower in followers.values())
+        }
 
     async def _with_legs(self, snapshot: MovingSnapshot, matches: Document) -> dict[ObjectId, WithLegs]:
         in_books = {"book": {"$in": self._books}}
@@ -135,7 +174,8 @@ class MissedJournals:
             return {}
         legs: dict[ObjectId, list[Document]] = {journal_id: [] for journal_id in journals}
         for leg in await snapshot.find(TRANSACTIONS, {"_journal": {"$in": list(journals)}}):
-            legs[leg["_journal"]].append(leg)
+            if isinstance(leg["_journal"], ObjectId):  # and no list of several
+                legs[leg["_journal"]].append(leg)
         return {
             journal_id: WithLegs(journal, in_posting_order(journal, legs[journal_id]))
             for journal_id, journal in journals.items()
@@ -147,36 +187,41 @@ class MissedJournals:
             return []  # Legs whose journal has not come (yet), or one that was met before.
         position = ChangePosition(None, recovery.until)
         entries: list[Entry] = [
-            *_voids(key, journal, page.originals, position),
+            *_voids(key, journal, page, position),
             _journal_entry(key, journal, position),
         ]
         return [item for entry in entries for item in self._wanted_of_journals.items(entry)]
 
 
-def _voids(
-    key: JournalKey, journal: WithLegs, originals: Mapping[ObjectId, WithLegs], position: ChangePosition
-) -> Iterator[VoidEntry]:
+def _voids(key: JournalKey, journal: WithLegs, page: _Page, position: ChangePosition) -> Iterator[VoidEntry]:
     """Return the void that *journal* is the reversal of, if it is one."""
-    followed = {leg.get("_original_journal") for leg in journal.legs}
-    for original_id, original in originals.items():
-        if original_id not in followed:
-            continue
-        if relation(original, journal, ()) not in (Relation.REVERSES, Relation.DIFFERS):
+    for original_id, original in page.originals.items():
+        differs = _is(Relation.DIFFERS, original, journal) and original_id not in page.reversed_exactly
+        if not (differs or _is(Relation.REVERSES, original, journal)):
             continue
         reason = str(original.journal.get("void_reason") or "")
         yield VoidEntry(
             JournalFlagged(original_id, reason, position, key.recorded_at),
             before=position,
-            book=original.journal["book"],
+            identified=True,
+            book=book_of(original.journal),
             template=template_code(original.journal),
             paths=[path_of(leg) for leg in original.legs],
         )
 
 
+def _is(what: Relation, original: WithLegs, journal: WithLegs) -> bool:
+    """Whether *journal* follows *original*, and is *what* to it."""
+    followed = original.journal["_id"]
+    if all(leg.get("_original_journal") != followed for leg in journal.legs):
+        return False
+    return relation(original, journal, ()) is what
+
+
 def _journal_entry(key: JournalKey, journal: WithLegs, position: ChangePosition) -> JournalEntry:
-    legs = [_as_inserted(leg) for leg in journal.legs]
+    legs = [as_inserted(leg) for leg in journal.legs]
     entry = JournalEntry(
-        JournalInserted(_as_inserted(journal.journal), position, key.recorded_at),
+        JournalInserted(as_inserted(journal.journal), position, key.recorded_at),
         legs,
         counted=legs,
         before=position,
@@ -184,13 +229,8 @@ def _journal_entry(key: JournalKey, journal: WithLegs, position: ChangePosition)
     if not is_complete(journal.journal, journal.legs):
         entry.fault = IncompleteJournalError(
             journal_id=journal.journal["_id"],
-            book=entry.book,
-            expected=len(journal.journal["_transactions"]),
+            book=str(entry.book),
+            expected=len(named_legs(journal.journal)),
             found=len(legs),
         )
     return entry
-
-
-def _as_inserted(document: Mapping[str, Any]) -> Document:
-    """Return a journal or leg without the marks of a void."""
-    return {name: value for name, value in document.items() if name not in ("voided", "void_reason")}

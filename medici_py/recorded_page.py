@@ -10,11 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bson import ObjectId
-
 from medici_py.durable_position import JournalKey, Recovery
 
 Document = Mapping[str, Any]
+
+# Legs whose writer died before it wrote a journal may name none, and pages of them would lead nowhere. The
+# usual "$type" would let through lists, too.
+_IN_ORDER = {
+    "$and": [{"$eq": [{"$type": "$_journal"}, "objectId"]}, {"$eq": [{"$type": "$timestamp"}, "date"]}]
+}
 
 _FIRST_INSTANT = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -30,7 +34,7 @@ class RecordedPage:
 def legs_after(
     books: Collection[str], recovery: Recovery, after: JournalKey | None, *, until: dt.datetime | None
 ) -> dict[str, Any]:
-    """Return a filter for the legs that a recovery has still to look at.
+    """Return a filter for the legs that a recovery has still to look at; each names a journal and a time.
 
     Args:
         books: Names of the books.
@@ -46,7 +50,7 @@ def legs_after(
         beyond["$or"] = [later, {"_journal": {"$gt": after.journal_id}}]
     if until is not None:
         recorded["$lte"] = until
-    return {"book": {"$in": sorted(books)}, "timestamp": recorded, **beyond}
+    return {"book": {"$in": sorted(books)}, "timestamp": recorded, **beyond, "$expr": _IN_ORDER}
 
 
 def page_of(legs: Sequence[Document], limit: int) -> RecordedPage | None:
@@ -77,6 +81,4 @@ def begins_at(legs: Iterable[Document], recovery: Recovery) -> dt.datetime | Non
 
 
 def _keys(legs: Iterable[Document]) -> tuple[JournalKey, ...]:
-    # A leg whose writer died before its journal may name none.
-    found = {(leg["timestamp"], leg["_journal"]) for leg in legs if isinstance(leg.get("_journal"), ObjectId)}
-    return tuple(JournalKey(*key) for key in sorted(found))
+    return tuple(JournalKey(*key) for key in sorted({(leg["timestamp"], leg["_journal"]) for leg in legs}))

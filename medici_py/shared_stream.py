@@ -7,7 +7,7 @@ the seats that are live, and remembers the newest entries, so that who comes a l
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from medici_py.change_balances import SharedBalances
@@ -19,6 +19,7 @@ from medici_py.change_source import ChangeSource
 from medici_py.driver import is_sharded
 from medici_py.errors import MediciError
 from medici_py.store import Store
+from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import BookShape
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class SharedStream:
     async def close(self) -> None:
         """Close the cursor on the server. Idempotent."""
         if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
+            await end_task(self._reader)
         await self._source.close()
 
     def add_live(self, seat: Seat) -> None:
@@ -98,12 +98,18 @@ class SharedStream:
         """Return the remembered entries after *position*, which is not before `joint`."""
         return [entry for entry in self._recent if entry.position.sort_key > position.sort_key]
 
+    async def look_up(self, entry: Entry, lacking: Callable[[VoidEntry], bool]) -> None:
+        """Complete an entry of this stream as `ChangeSource.look_up` does; errors are the same."""
+        await self._source.look_up(entry, lacking)
+
+    def _is_lacking(self, entry: VoidEntry) -> bool:
+        return any(wanted.lacks(entry) for wanted in self._live)
+
     async def _read(self) -> None:
         try:
             while True:
                 for entry in await self._source.next() or ():
-                    if isinstance(entry, VoidEntry):
-                        await self._source.look_up(entry)
+                    await self.look_up(entry, self._is_lacking)
                     if self._spread(entry):
                         # Who is not slow, but only did not have its turn, takes what waits.
                         await asyncio.sleep(0)
@@ -112,23 +118,33 @@ class SharedStream:
             self._end(exc)
         except Exception as exc:
             _logger.exception("the stream of changes failed")
-            self._end(ChangeStreamError(f"the stream of changes failed: {exc!r}", self.position))
+            self._end(_failure_of(exc, self.position))
 
     def _spread(self, entry: Entry) -> bool:
         """Offer *entry* to the live seats; return whether one of them has become half full."""
         self.balances.apply(entry)
-        filled, full = False, []
-        for wanted, seats in self._live.items():
-            items = wanted.items(entry)
-            for seat in seats:
-                was_half_full = seat.is_half_full
-                if not seat.offer(entry, items):
-                    full.append(seat)
-                filled |= seat.is_half_full and not was_half_full
-        for seat in full:
-            self._detach(seat)
+        filled = False
+        for wanted, seats in list(self._live.items()):
+            try:
+                filled |= self._offer(entry, wanted, list(seats))
+            except Exception as exc:
+                # Models of the application may raise anything: that is a matter of who reads with them.
+                _logger.exception("a subscriber could not be given a change")
+                for seat in list(seats):
+                    self._detach(seat)
+                    seat.end(_failure_of(exc, seat.reached))
         self._remember(entry)
         self.newest_at = entry.committed_at
+        return filled
+
+    def _offer(self, entry: Entry, wanted: "ChangeFilter", seats: Sequence[Seat]) -> bool:
+        """Offer *entry* to the *seats* that want the same; return whether one has become half full."""
+        items, filled = wanted.items(entry), False
+        for seat in seats:
+            was_half_full = seat.is_half_full
+            if not seat.offer(entry, items):
+                self._detach(seat)
+            filled |= seat.is_half_full and not was_half_full
         return filled
 
     def _remember(self, entry: Entry) -> None:
@@ -153,6 +169,12 @@ class SharedStream:
             if seat.catching_up is not None:
                 seat.catching_up.cancel()
             seat.end(error)
+
+
+def _failure_of(error: Exception, position: ChangePosition) -> ChangeStreamError:
+    failure = ChangeStreamError(f"the stream of changes failed: {error!r}", position)
+    failure.__cause__ = error
+    return failure
 
 
 def _weight(entry: Entry) -> int:

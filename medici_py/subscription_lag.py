@@ -24,7 +24,9 @@ class SubscriptionLag:
         holder: Who is active; None if nobody is.
         position_at: Everything committed until then is done: aware, UTC, by the server's clock. It moves on
             while nothing comes, too, every few seconds, as long as somebody is active.
-        seconds: How long ago that is; 0 if nothing was recorded in the books since.
+        seconds: How long ago that is; 0 if nothing was recorded in the books since. The recorded time is
+            that of the posters' clocks: where those are behind the server's by some seconds, it stays 0 for
+            as many seconds after the position while entries wait.
         recovering: Whether it reads from the journals what the stream has lost.
     """
 

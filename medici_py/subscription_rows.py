@@ -3,7 +3,8 @@
 ``medici_py_subscriptions``, one document a name::
 
     {_id: "hedging", filter: {...}, token: int64, holder: text, position: {...}, position_at: date,
-     skip: int64, recovery: {...} or null, repeats_until: date or null, updated_at: date}
+     skip: int64, recovery: {...} or null, repeats_until: date or null, not_before: date or null,
+     updated_at: date}
 
 ``token`` is the fencing token of whoever is active. A holder writes it first, and reads the position in the
 same command; every later write names its own token, so that one who lost the lease changes nothing, and a

@@ -9,6 +9,7 @@ from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure, PyMongoError
 
 from medici_py.accounts import Path
+from medici_py.bson_values import hashable
 from medici_py.documents import Transaction, custom_stored_names
 from medici_py.driver import Database, Document, start_session
 from medici_py.errors import MediciError, UnsupportedDeploymentError
@@ -52,7 +53,7 @@ class BookShape:
 
     def values_of(self, leg: Mapping[str, Any]) -> DimensionValues:
         """Return the dimension values of a stored leg."""
-        return tuple(_hashable(_reach(leg, field)) for field in self.fields)
+        return tuple(hashable(_reach(leg, field)) for field in self.fields)
 
     def empty_table(self) -> TurnoverTable:
         """Return a table for the book's turnover."""
@@ -68,8 +69,9 @@ class TurnoverSnapshot:
 
 
 def path_of(leg: Mapping[str, Any]) -> Path:
-    """Return the account of a stored leg, also where another writer left none."""
-    return tuple(str(part) for part in leg.get("account_path") or ())
+    """Return the account of a stored leg; ``()`` where another writer left none, or something else."""
+    path = leg.get("account_path")
+    return tuple(str(part) for part in path) if isinstance(path, (list, tuple)) else ()
 
 
 async def read_turnover(database: Database, books: Sequence[BookShape]) -> TurnoverSnapshot:
@@ -183,7 +185,7 @@ class _SnapshotRead:
 
 
 def _with_hashable_group(row: Document) -> Document:
-    group = {name: _hashable(value) for name, value in row["_id"]["by"].items()}
+    group = {name: hashable(value) for name, value in row["_id"]["by"].items()}
     return {**row, "_id": {**row["_id"], "by": group}}
 
 
@@ -196,16 +198,3 @@ def _reach(leg: Mapping[str, Any], field: tuple[str, ...]) -> Any:
     for name in field:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def _hashable(value: Any) -> Hashable:
-    """Return *value* so that it can name a group; other writers may have stored anything."""
-    match value:
-        case list():
-            return tuple(_hashable(item) for item in value)
-        case Mapping():
-            return tuple((key, _hashable(item)) for key, item in value.items())
-        case Hashable():
-            return value
-        case _:
-            return repr(value)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import bson
 import pytest
 from bson import Int64, ObjectId
 from pymongo import AsyncMongoClient
@@ -30,6 +31,7 @@ from medici_py import (
     InvalidQueryError,
     JournalPosted,
     JournalVoided,
+    LiveBalances,
     Overflow,
     SubscriberTooSlowError,
     UnreadableDocumentError,
@@ -495,6 +497,28 @@ class TestPosition:
         async with book.changes("Income", after=times[1]) as changes:
             assert [told(event)[2:4] for event in await take(changes, 2)][1] == (Decimal(300), 3)
 
+    async def test_position_of_a_time_still_means_that_time(self, book: Book, pay: Pay) -> None:
+        """Stored before anything came, it brings nothing that was committed before the time."""
+        async with book.changes(kinds=JOURNALS) as changes:
+            for memo in ("first", "second"):
+                await pay(book, memo=memo)
+                await asyncio.sleep(0.002)
+            times = [event.committed_at for event in await take(changes, 2)]  # type: ignore[union-attr]
+        unopened = book.changes(kinds=JOURNALS, after=times[1])
+        positions = [unopened.position]
+        async with book.changes(kinds=JOURNALS, after=times[1]) as changes:
+            positions.append(changes.position)
+            await until(lambda: changes.position.token is not None)
+            positions.append(changes.position)
+            await pay(book, memo="third")
+            for position in positions:
+                stored = bson.decode(bson.encode(position.to_document()))
+                async with book.changes(kinds=JOURNALS, after=stored) as again:
+                    assert memos(await take(again, 1)) == ["third"]
+            [third] = await take(changes, 1)
+            assert changes.position == third.position
+            assert third.position.since is None
+
     async def test_damaged_position_is_an_error_at_the_first_step(self, book: Book) -> None:
         """In the server's words; afterwards there is nothing more."""
         async with book.changes(after={"_data": "nonsense"}) as changes:
@@ -754,6 +778,49 @@ class TestFailures:
             assert memos(await take(others, 1)) == ["other"]
         assert memos([posted]) == ["good"]
         assert told(balance)[2:4] == (Decimal(7), 2)
+
+    @pytest.mark.parametrize("in_own_book", [False, True], ids=["another book", "own book"])
+    async def test_odd_documents_of_other_writers_stop_nobody(
+        self, in_own_book: bool, bank: Bank, book: Book, pay: Pay
+    ) -> None:
+        """They share the collections; what is nobody's journal is passed over, what is one of ours is named."""
+        name, odd_id = "MainBook" if in_own_book else "Other", {"odd": [1]}
+        async with (
+            book.changes() as changes,
+            open_changes(bank, ["MainBook"]) as plain,
+            LiveBalances(book) as live,
+        ):
+            for leg in (
+                {"account_path": 7},
+                {"_journal": [1]},
+                {"_journal": odd_id},
+                {"_id": odd_id},
+                {"book": [name]},
+            ):
+                await bank["medici_transactions"].insert_one({"book": name, "_journal": ObjectId(), **leg})
+            for journal in ({}, {"book": 7}, {"book": ["MainBook"], "_transactions": [odd_id]}):
+                await bank["medici_journals"].insert_one({"memo": "nobody's", **journal})
+            for named in (5, [odd_id]):
+                await bank["medici_journals"].insert_one(
+                    {"memo": "odd", "book": name, "_transactions": named, "_id": {"odd": repr(named)}}
+                )
+            await bank["medici_journals"].update_many({}, {"$set": {"voided": True}})
+            good = await pay(book, 2, memo="good")
+            for stream in (changes, plain):
+                met: list[Any] = []
+                while not met or not isinstance(met[-1], JournalPosted):
+                    try:
+                        met += await take(stream, 1)
+                    except (UnreadableDocumentError, IncompleteJournalError) as exc:
+                        met.append(exc)
+                assert met[-1].journal.id == good.id
+                assert [type(one) for one in met[:2]] == (
+                    [UnreadableDocumentError, IncompleteJournalError] if in_own_book else [JournalPosted]
+                )[: len(met)]
+            balances = await take(changes, 3)
+            assert [told(event)[2] for event in balances] == [Decimal(-2), Decimal(-2), Decimal(2)]
+            await until(lambda: live.balance("MainBook", "Income").balance == 2)
+            assert live.restarts == 0
 
     async def test_amount_that_is_no_number_ends_the_balances_of_its_book_alone(
         self, bank: Bank, book: Book, pay: Pay

@@ -56,7 +56,13 @@ positions = st.builds(
 keys = st.builds(JournalKey, instants, st.binary(min_size=12, max_size=12).map(ObjectId))
 recoveries = st.builds(Recovery, st.none() | instants, timestamps, st.booleans(), st.none() | keys)
 progresses = st.builds(
-    Progress, positions, instants, st.integers(0, 5), st.none() | recoveries, st.none() | instants
+    Progress,
+    positions,
+    instants,
+    st.integers(0, 5),
+    st.none() | recoveries,
+    st.none() | instants,
+    st.none() | instants,
 )
 
 
@@ -142,6 +148,34 @@ class TestRecovering:
         """To take one in the stream is a mistake of the program."""
         with pytest.raises(AssertionError):
             step(self.lost)
+
+
+class TestNotBefore:
+    start = starting_at(NOON)
+    until = cluster_time(NOON + 60 * SECOND)
+
+    def test_recovery_of_a_start_at_a_time_begins_with_that_time(self) -> None:
+        """Not a margin before it: what is older was not asked for."""
+        progress = recovering(self.start, now=self.until, margin=DEFAULT_MARGIN)
+        assert progress.recovery == Recovery(since=NOON, until=self.until)
+
+    @pytest.mark.parametrize(("seconds", "expected"), [(59, 0), (180, 0), (181, 1)])
+    def test_time_bounds_every_later_recovery_too(self, seconds: int, expected: int) -> None:
+        """After events of the stream, and after a recovery; in the end the margin is later."""
+        moved = moved_on(
+            recovered(recovering(self.start, now=self.until, margin=DEFAULT_MARGIN), now=NOON),
+            ChangePosition(None, cluster_time(NOON + seconds * SECOND)),
+            NOON + seconds * SECOND,
+        )
+        again = recovering(moved, now=self.until, margin=DEFAULT_MARGIN).recovery
+        assert again is not None
+        assert again.since == NOON + expected * SECOND
+
+    def test_progress_that_was_stored_without_it_has_none(self) -> None:
+        """By a release that did not know it."""
+        row = self.start.to_document()
+        del row["not_before"]
+        assert Progress.from_document(row) == replace(self.start, not_before=None)
 
 
 class TestMovingOn:

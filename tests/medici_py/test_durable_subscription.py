@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
@@ -22,7 +23,7 @@ from medici_py.embedded import EmbeddedMongo
 from medici_py.errors import IncompleteJournalError, InvalidQueryError, UnsupportedDeploymentError
 from medici_py.history_recovered import HistoryRecovered
 from medici_py.leases import LEASES, LeaseLostError
-from medici_py.subscription_rows import SUBSCRIPTIONS, SubscriptionMismatchError
+from medici_py.subscription_rows import HANDLED, SUBSCRIPTIONS, SubscriptionMismatchError
 
 Bank = AsyncDatabase[dict[str, Any]]
 Subscribe = Callable[..., DurableSubscription]
@@ -61,6 +62,15 @@ async def lose_history(database: Bank) -> None:
     token = (await stored(database))["position"]["token"]["_data"]
     flipped = token[:-6] + ("01" if token[-6:-4] != "01" else "02") + token[-4:]  # of the document's id
     await database[SUBSCRIPTIONS].update_one({}, {"$set": {"position.token._data": flipped}})
+
+
+async def insert_damaged(book: Book) -> None:
+    """Store a journal one of whose legs is missing."""
+    now = dt.datetime.now(dt.UTC)
+    leg = {"_id": ObjectId(), "_journal": ObjectId(), "book": book.name, "timestamp": now}
+    await book.database["medici_transactions"].insert_one(leg)
+    journal = {"_id": leg["_journal"], "memo": "damaged", "datetime": now, "book": book.name}
+    await book.database["medici_journals"].insert_one(journal | {"_transactions": [leg["_id"], ObjectId()]})
 
 
 async def take_over(database: Bank, lease_name: str = "subscription:hedging") -> None:
@@ -148,6 +158,21 @@ class TestResuming:
             reading = asyncio.create_task(anext(events))
             async with asyncio.timeout(PATIENCE_SECS):
                 while (await stored(bank))["position"] == before:
+                    await asyncio.sleep(0.05)
+            await pay(book, memo="next")
+            assert memos([await asyncio.wait_for(reading, PATIENCE_SECS)]) == ["next"]
+
+    async def test_place_that_cannot_be_stored_while_nothing_comes_ends_nobody(
+        self, faulty_bank: Bank, fail: Callable[..., Any], pay: Pay
+    ) -> None:
+        """It is stored a little later."""
+        book = Book("MainBook", faulty_bank)
+        async with book.subscribe("hedging", idle_secs=0.05) as events:
+            before = (await stored(faulty_bank))["position"]
+            await fail("update", collection=SUBSCRIPTIONS, times=2, errorCode=8000)
+            reading = asyncio.create_task(anext(events))
+            async with asyncio.timeout(PATIENCE_SECS):
+                while (await stored(faulty_bank))["position"] == before:
                     await asyncio.sleep(0.05)
             await pay(book, memo="next")
             assert memos([await asyncio.wait_for(reading, PATIENCE_SECS)]) == ["next"]
@@ -500,6 +525,44 @@ class TestRun:
             await asyncio.wait_for(subscription.__aenter__(), PATIENCE_SECS)
         await subscription.__aexit__(None, None, None)
 
+    @pytest.mark.parametrize("start", ["now", "beginning"])
+    @pytest.mark.parametrize("in_transaction", [False, True], ids=["run", "run_in_transaction"])
+    async def test_damaged_journal_ends_the_loop_or_is_passed_over_for_good(
+        self, in_transaction: bool, start: str, subscribe: Subscribe, book: Book, pay: Pay
+    ) -> None:
+        """As the caller says; in the stream, and in what is read from the journals."""
+        if start == "now":
+            async with subscribe():
+                pass
+        await insert_damaged(book)
+        await pay(book, memo="next")
+        handled: list[Any] = []
+        stop = asyncio.Event()
+
+        async def handle(event: SubscriptionEvent, session: Any = None) -> None:
+            handled.append(event)
+            if memos([event]) == ["next"]:
+                stop.set()
+
+        async def run(**options: Any) -> None:
+            subscription = subscribe(start=start)
+            runs = subscription.run_in_transaction if in_transaction else subscription.run
+            await asyncio.wait_for(runs(handle, stop=stop, **options), PATIENCE_SECS)
+
+        for _ in range(2):
+            with pytest.raises(IncompleteJournalError):
+                await run()
+        await run(on_damaged="pass_over")
+        assert memos(handled)[-1] == "next"
+        await pay(book, memo="later")
+        async with subscribe(start=start) as events:
+            assert memos(await take(events, 1)) == ["later"]
+
+    async def test_other_ways_with_damage_are_refused(self, subscribe: Subscribe) -> None:
+        """Before anything is waited for."""
+        with pytest.raises(InvalidQueryError, match="on_damaged='ignore' refused"):
+            await subscribe().run(print, on_damaged="ignore")  # type: ignore[arg-type]
+
     async def test_cancelled_loop_lets_the_next_one_in(
         self, subscribe: Subscribe, book: Book, pay: Pay
     ) -> None:
@@ -562,6 +625,26 @@ class TestExactlyOnce:
         assert sorted(int(leg.debit) for leg in page.results) == [10, 11, 12, 13, 14, 15]
         assert [leg.memo for leg in page.results] == ["0", "1", "2", "3", "4", "5"]
         assert calls > 6
+
+    async def test_short_runs_forget_what_was_handled_long_ago(
+        self, subscribe: Subscribe, book: Book, bank: Bank, pay: Pay
+    ) -> None:
+        """The marks of a job that runs once in a while do not pile up; those that count stay."""
+        async with subscribe():
+            pass
+        for expected in (1, 1):
+            await pay(book)
+            stop = asyncio.Event()
+
+            async def note(
+                event: SubscriptionEvent, session: AsyncClientSession, stop: asyncio.Event = stop
+            ) -> None:
+                stop.set()
+
+            await asyncio.wait_for(subscribe().run_in_transaction(note, stop=stop), PATIENCE_SECS)
+            assert await bank[HANDLED].count_documents({}) == expected
+            long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+            await bank[HANDLED].update_many({}, {"$set": {"committed_at": long_ago}})
 
     async def test_subscription_that_was_deleted_begins_anew(
         self, subscribe: Subscribe, book: Book, bank: Bank, pay: Pay

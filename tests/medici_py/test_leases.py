@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from medici_py.errors import InvalidQueryError, UnsupportedDeploymentError
 from medici_py.leases import LEASES, Lease, LeaseLostError, LeaseUnavailableError
@@ -207,6 +208,46 @@ class TestLosing:
         await fail("update", collection=LEASES, times=None, errorCode=8000)
         await hold_nothing(lease)
         assert not lease.held
+
+    async def test_holder_whose_answer_was_lost_holds_it_from_the_next_one_on(
+        self, lease_factory: LeaseFactory, mongo_database: Bank
+    ) -> None:
+        """It counts a whole time to live from then, and so does the server; the token is the same."""
+        lease = lease_factory()
+        await lease._take()  # nobody heard the answer
+        soon = {"$set": {"expires_at": {"$add": ["$$NOW", 5_000]}}}
+        await mongo_database[LEASES].update_one({}, [soon])
+        assert await lease.try_acquire() == 1
+        row = await mongo_database[LEASES].find_one({})
+        now = (await mongo_database.command("hello"))["localTime"]
+        assert row is not None
+        assert (row["expires_at"] - now).total_seconds() > 15
+        assert await lease_factory().try_acquire() is None
+
+    async def test_standby_waits_for_a_server_that_is_away(
+        self, faulty_bank: Bank, fail: Callable[..., Any], lease_factory: LeaseFactory
+    ) -> None:
+        """As for a holder: an election does not end it."""
+        await fail("findAndModify", times=5, errorCode=11602)
+        standby = lease_factory(database=faulty_bank, ttl_secs=0.6)
+        assert await asyncio.wait_for(standby.acquire(), 30) == 1
+
+    async def test_server_that_stays_away_is_waited_for_as_long_as_was_asked(
+        self, faulty_bank: Bank, fail: Callable[..., Any], lease_factory: LeaseFactory
+    ) -> None:
+        """The error says what the server did."""
+        await fail("findAndModify", times=None, errorCode=11602)
+        with pytest.raises(LeaseUnavailableError, match="'somebody' holds it") as caught:
+            await lease_factory(database=faulty_bank, ttl_secs=0.6).acquire(timeout_secs=0.2)
+        assert isinstance(caught.value.__cause__, AutoReconnect)
+
+    async def test_request_that_the_server_refuses_is_not_waited_for(
+        self, faulty_bank: Bank, fail: Callable[..., Any], lease_factory: LeaseFactory
+    ) -> None:
+        """It would be refused for ever."""
+        await fail("findAndModify", errorCode=13)  # Unauthorized
+        with pytest.raises(OperationFailure):
+            await asyncio.wait_for(lease_factory(database=faulty_bank).acquire(), 30)
 
     async def test_release_of_a_lost_lease_leaves_the_next_holder_alone(
         self, lease_factory: LeaseFactory, mongo_database: Bank

@@ -1,5 +1,6 @@
 """What the stream lost is read from the journals: all of it, once, in order, in pages of any size."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -194,6 +195,31 @@ class TestVoids:
         voids = await missed(bank, book, until, kinds=[JournalVoided])
         assert [event.journal_id for event, _ in voids] == [sale.id, rent.id]
 
+    async def test_journal_that_shares_the_text_of_a_void_is_none(
+        self, bank: Bank, book: Book, pay: Pay
+    ) -> None:
+        """Where the reversal is, before or after it, only that one tells of the void."""
+        first = await pay(book, memo="first")
+        await pay(book, 7, memo="refund", original_journal=first.id)
+        await book.void(first.id, "refund")
+        await pay(book, 7, memo="refund", original_journal=first.id)
+        for page in (1, 500):
+            steps = await missed(bank, book, beginning(await now(bank)), page=page)
+            assert shown(steps) == ["first", "refund", "JournalVoided", "refund", "refund"]
+
+    async def test_void_whose_reversal_has_other_legs_is_told_all_the_same(
+        self, bank: Bank, book: Book, pay: Pay
+    ) -> None:
+        """Somebody has corrected them by hand."""
+        first = await pay(book, memo="first")
+        reversal = await book.void(first.id, "typo")
+        await bank["medici_transactions"].update_many({"_journal": reversal.id}, {"$set": {"meta.by": "x"}})
+        await bank["medici_transactions"].update_many(
+            {"_journal": reversal.id, "debit": {"$gt": 0}}, {"$set": {"debit": 7}}
+        )
+        steps = await missed(bank, book, beginning(await now(bank)))
+        assert shown(steps) == ["first", "JournalVoided", "typo"]
+
 
 class TestBalances:
     async def test_touched_accounts_come_once_after_the_journals(
@@ -252,6 +278,23 @@ class TestDamage:
         await bank["medici_transactions"].update_many({"memo": "4"}, {"$unset": {"_journal": 1}})
         steps = await missed(bank, recorded, beginning(await now(bank)))
         assert shown(steps)[4:] == ["5", "7"]
+
+    @pytest.mark.parametrize("named", [None, [ObjectId()], "text", 7])
+    @pytest.mark.parametrize("apart", [0, 1])
+    async def test_pages_of_legs_that_name_no_journal_are_passed_over(
+        self, apart: int, named: Any, bank: Bank, recorded: Book
+    ) -> None:
+        """However many there are, in one millisecond or in several."""
+        legs = [
+            {"book": recorded.name, "_journal": named, "timestamp": NOON + milliseconds(apart * number)}
+            for number in range(7)
+        ]
+        await bank["medici_transactions"].insert_many(legs)
+        many_times = {"book": recorded.name, "_journal": ObjectId(), "timestamp": [NOON, NOON]}
+        await bank["medici_transactions"].insert_many([dict(many_times) for _ in range(7)])
+        async with asyncio.timeout(30):
+            steps = await missed(bank, recorded, beginning(await now(bank)), page=3)
+        assert sorted(shown(steps)) == list(map(str, range(8)))
 
 
 async def test_only_a_recovery_reads_journals(bank: Bank, book: Book) -> None:

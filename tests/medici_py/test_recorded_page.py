@@ -32,6 +32,11 @@ def key(milliseconds: int, number: int) -> JournalKey:
     return JournalKey(at(milliseconds), journal(number))
 
 
+def without_types(matches: dict[str, Any]) -> dict[str, Any]:
+    """Return a filter without what it says of types, which only a server can answer."""
+    return {name: value for name, value in matches.items() if name != "$expr"}
+
+
 EVERYTHING = Recovery(since=None, until=Timestamp(1, 1), announced=True)
 
 
@@ -50,22 +55,16 @@ class TestPage:
         assert page_of([leg(1, 1), leg(1, 2)], 2) is None
         assert crowded_page([leg(1, 1), leg(1, 2)]) == RecordedPage((key(1, 1), key(1, 2)), last=False)
 
-    def test_leg_without_a_journal_is_passed_over(self) -> None:
-        """Its writer died before it wrote one."""
-        assert page_of([{"timestamp": at(1)}, {"timestamp": at(2), "_journal": None}], 5) == RecordedPage(
-            (), last=True
-        )
-
 
 class TestFilter:
     def test_page_begins_behind_the_last_journal(self) -> None:
         """In the same millisecond by id, in later ones with any."""
         recovery = Recovery(since=at(0), until=Timestamp(1, 1))
-        assert legs_after({"B", "A"}, recovery, None, until=None) == {
+        assert without_types(legs_after({"B", "A"}, recovery, None, until=None)) == {
             "book": {"$in": ["A", "B"]},
             "timestamp": {"$gte": at(0)},
         }
-        assert legs_after({"A"}, recovery, key(5, 7), until=at(9)) == {
+        assert without_types(legs_after({"A"}, recovery, key(5, 7), until=at(9))) == {
             "book": {"$in": ["A"]},
             "timestamp": {"$gte": at(5), "$lte": at(9)},
             "$or": [{"timestamp": {"$gt": at(5)}}, {"_journal": {"$gt": journal(7)}}],
