@@ -4,7 +4,7 @@ from stablesats.errors import StablesatsError
 
 
 class TradeConflictError(StablesatsError):
-    """The id of a trade was used with other content before; nothing was written.
+    """The id of a trade is known with other content; nothing was written.
 
     Attributes:
         trade_id: The trade.
@@ -12,32 +12,32 @@ class TradeConflictError(StablesatsError):
     """
 
     def __init__(self, trade_id: str, differences: dict[str, tuple[object, object]]) -> None:
-        """Name the trade and every field that differs, as (booked, given)."""
+        """Name the trade and every field that differs, as (stored, given)."""
         self.trade_id = trade_id
         self.differences = differences
         named = ", ".join(
-            f"{name}: booked {old!r}, given {new!r}" for name, (old, new) in differences.items()
+            f"{name}: stored {old!r}, given {new!r}" for name, (old, new) in differences.items()
         )
-        super().__init__(f"trade {trade_id!r} is booked already with other content ({named})")
+        super().__init__(f"trade {trade_id!r} is known already with other content ({named})")
 
 
 class TradeReferenceError(StablesatsError):
-    """The payments of a trade belong to another trade already; nothing was written.
+    """A payment of a trade belongs to another trade already; nothing was written.
 
     Attributes:
         trade_id: The trade that was refused.
-        holder_id: The live trade that has the same references.
+        holder_id: The live trade that has one of its payments, or both.
     """
 
     def __init__(
         self, trade_id: str, *, reference: tuple[str | None, str | None] | None, holder_id: str
     ) -> None:
-        """Name both trades and what they share, as (btc_tx_id, usd_tx_id)."""
+        """Name both trades, and the payments of the first as (btc_tx_id, usd_tx_id)."""
         self.trade_id = trade_id
         self.holder_id = holder_id
         btc_tx_id, usd_tx_id = reference or (None, None)
         super().__init__(
-            f"trade {trade_id!r} has the payments (btc_tx_id {btc_tx_id!r}, usd_tx_id {usd_tx_id!r}) of trade"
+            f"trade {trade_id!r} has a payment (btc_tx_id {btc_tx_id!r}, usd_tx_id {usd_tx_id!r}) of trade"
             f" {holder_id!r}; take that one back first, then give this one again"
         )
 

@@ -2,13 +2,17 @@
 
 A position holds if the bytes before it are those that were read. The last 256 of them stand for all: their
 digest is compared before every read, which finds a file that was cut, written anew or exchanged by another
-one under the same name, also while nobody looked; such a file is read from its start. A file that was moved
-away is read to its end first: it is kept open. Blocking calls; run them in a thread.
+one under the same name, also while nobody looked; such a file is read from its start.
+
+A file that was moved away is kept open and read on: its writer may go on writing into it until somebody tells
+it (logrotate moves first and signals then). It is done with when another file is there under the path and it
+has given nothing for some seconds; only then is the other one read. Blocking calls; run them in a thread.
 """
 
 import hashlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +21,9 @@ from stablesats.trades.line_splitter import Line, LineSplitter
 
 _CHUNK_BYTES: Final = 65_536
 _CHECKED_BYTES: Final = 256
+
+MOVED_QUIET_SECS: Final = 10.0
+"""How long a file that was moved away and replaced must have given nothing before it is done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,19 @@ class GrowingFile:
         path: The path.
     """
 
-    def __init__(self, path: Path, position: FilePosition) -> None:
-        """Read *path* on from *position*, if it holds."""
+    def __init__(
+        self,
+        path: Path,
+        position: FilePosition,
+        *,
+        moved_quiet_secs: float = MOVED_QUIET_SECS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Read *path* on from *position*, if it holds; *clock* gives seconds and only goes forward."""
         self.path = path
+        self._moved_quiet_secs = moved_quiet_secs
+        self._clock = clock
+        self._quiet_since: float | None = None
         self._position = position
         self._descriptor: int | None = None
         self._splitter = LineSplitter()
@@ -105,6 +122,7 @@ class GrowingFile:
             return LinesRead((), self._position)
         self._go_back_to_what_holds()
         while chunk := os.pread(self._opened, _CHUNK_BYTES, self._read_to):
+            self._quiet_since = None
             self._read_to += len(chunk)
             self._digest_read = self._digest_before(self._read_to)
             if lines := tuple(self._splitter.feed(chunk)):
@@ -119,6 +137,7 @@ class GrowingFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+            self._quiet_since = None
 
     @property
     def _opened(self) -> int:
@@ -155,6 +174,8 @@ class GrowingFile:
     def _at_end(self, found: "_Found", *, to_the_end: bool) -> LinesRead:
         opened = os.fstat(self._opened)
         moved = (opened.st_dev, opened.st_ino) != found[:2]
+        if moved and not to_the_end and not self._is_done_with(opened, found):
+            return LinesRead((), self._position)
         unfinished = self._splitter.unfinished() if to_the_end or moved else None
         if moved:
             # What is written under the path from now on is another file.
@@ -166,14 +187,26 @@ class GrowingFile:
         self._go_to(self._position)
         return LinesRead((unfinished,), self._position)
 
+    def _is_done_with(self, moved: os.stat_result, found: "_Found") -> bool:
+        """Whether the file that was *moved* away will hardly give any more."""
+        if found == _NOTHING and moved.st_nlink:
+            self._quiet_since = None
+            return False
+        now = self._clock()
+        if self._quiet_since is None:
+            self._quiet_since = now
+        return now - self._quiet_since >= self._moved_quiet_secs
+
 
 _Found = tuple[int, int, int, int]
 """What is found under a path: device, inode, size, time of the last change; zeros if nothing is."""
+
+_NOTHING: Final[_Found] = (0, 0, 0, 0)
 
 
 def _found(path: Path) -> _Found:
     try:
         there = path.stat()
     except FileNotFoundError:
-        return (0, 0, 0, 0)
+        return _NOTHING
     return (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
-from stablesats.lifecycle import unless_stopped
+from stablesats.lifecycle import unless_stopped, wait_or_stop
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.quarantine import set_aside
 from stablesats.trades.trade_documents import TradeDocuments
@@ -20,9 +20,12 @@ from stablesats.trades.trade_source import (
     SourceItem,
     TradeSource,
 )
-from stablesats.trades.trade_store import TradeStore, trade_text
+from stablesats.trades.trade_store import Conflict, TradeStore, trade_text
 
 _log = structlog.get_logger(__name__)
+
+_PAYMENTS_PAUSE_SECS: Final = 0.05
+"""Time between two looks at whether payments have become free."""
 
 
 class TradeIntake:
@@ -56,8 +59,9 @@ class TradeIntake:
     async def run(self, stop: asyncio.Event) -> None:
         """Take in deliveries until the source ends or *stop* is set.
 
-        A delivery under way when *stop* is set is stored to its end. After an error it may be run again:
-        it goes on after the last delivery that was stored.
+        A delivery under way when *stop* is set is stored to its end, unless it waits for payments to become
+        free: then it is delivered again at the next start. After an error it may be run again: it goes on
+        after the last delivery that was stored.
         """
         positions = await self._store.positions(self._source.name)
         async with aclosing(self._source.deliveries(positions)) as deliveries:
@@ -65,28 +69,34 @@ class TradeIntake:
                 delivery = await unless_stopped(_next(deliveries), stop)
                 if delivery is None:
                     return
-                await self.take_in(delivery)
+                await self.take_in(delivery, stop)
 
-    async def take_in(self, delivery: Delivery) -> None:
-        """Store *delivery*, then its position. Safe to repeat."""
+    async def take_in(self, delivery: Delivery, stop: asyncio.Event | None = None) -> None:
+        """Store *delivery*, then its position. Safe to repeat.
+
+        A trade whose payments belong to one that is to be taken back waits here until that is done, by
+        whichever process; if *stop* is set meanwhile, the position is left as it was.
+        """
         trades, reverts, malformed = _sorted(delivery.items)
         at = self._now()
-        # Reverts first: the payments of a trade that is to be taken back are free for its correction.
+        # Reverts first: the payments of a trade that is to be taken back will be free for its correction.
         new_reverts = await self._store.request_reverts(reverts, at=at)
-        received = await self._store.receive(trades, at=at)
-        for conflicting, conflict in received.conflicts:
-            trade = conflicting.trade
-            malformed.append(
-                MalformedItem(conflicting.place, trade_text(trade), str(conflict), trade_id=trade.id)
-            )
+        while trades:
+            received = await self._store.receive(trades, at=at)
+            self._counts.received += received.stored
+            self._counts.replayed += received.replayed
+            malformed += [_conflicting(trade, conflict) for trade, conflict in received.conflicts]
+            trades = list(received.waiting)
+            if received.stored or new_reverts or trades:
+                self._on_stored()
+            if trades and await wait_or_stop(stop or asyncio.Event(), _PAYMENTS_PAUSE_SECS):
+                return
+        if new_reverts:
+            self._on_stored()
         await self._set_aside(malformed, at)
+        self._counts.quarantined += len(malformed)
         if delivery.position is not None:
             await self._store.save_position(self._source.name, delivery.stream, delivery.position)
-        self._counts.received += received.stored
-        self._counts.replayed += received.replayed
-        self._counts.quarantined += len(malformed)
-        if received.stored or new_reverts:
-            self._on_stored()
 
     async def _set_aside(self, malformed: list[MalformedItem], at: datetime) -> None:
         await set_aside(self._documents, malformed, at=at)
@@ -99,6 +109,11 @@ class TradeIntake:
                 trade=item.trade_id,
                 reason=item.reason,
             )
+
+
+def _conflicting(received: ReceivedTrade, conflict: Conflict) -> MalformedItem:
+    trade = received.trade
+    return MalformedItem(received.place, trade_text(trade), str(conflict), trade_id=trade.id)
 
 
 async def _next(deliveries: AsyncGenerator[Delivery, None]) -> Delivery | None:

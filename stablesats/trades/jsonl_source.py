@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 
 from stablesats.errors import ConfigurationError, StablesatsError
-from stablesats.trades.growing_file import FilePosition, GrowingFile, LinesRead
-from stablesats.trades.trade_lines import read_line
-from stablesats.trades.trade_source import Delivery, Place, Position
+from stablesats.trades.growing_file import MOVED_QUIET_SECS, FilePosition, GrowingFile, LinesRead
+from stablesats.trades.trade_lines import malformed, read_line
+from stablesats.trades.trade_source import Delivery, Place, Position, SourceItem
 
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +31,26 @@ class JsonLinesSource:
 
     Read once, it ends at the end of the last file, whose last line needs no line break then. Followed, it
     goes on for ever: a line counts once its line break is there, files may grow, be added, be cut, or be
-    moved away with another one taking their place.
+    moved away with another one taking their place; the folder may go and come back. Files of a folder whose
+    names begin with a dot are left alone: somebody is still writing them.
     """
 
-    def __init__(self, path: Path, *, follow: bool, look_every_secs: float = LOOK_EVERY_SECS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        follow: bool,
+        look_every_secs: float = LOOK_EVERY_SECS,
+        moved_quiet_secs: float = MOVED_QUIET_SECS,
+    ) -> None:
         """Read *path*.
+
+        Args:
+            path: A file, or a folder.
+            follow: Go on for ever, rather than end at the end.
+            look_every_secs: How often files that stand still are looked at.
+            moved_quiet_secs: How long a file that was moved away and replaced is read on without giving
+                anything, before the one in its place is read.
 
         Raises:
             ConfigurationError: If there is no such file or folder, or it cannot be read.
@@ -43,6 +58,8 @@ class JsonLinesSource:
         self._path = path
         self._follow = follow
         self._look_every_secs = look_every_secs
+        self._moved_quiet_secs = moved_quiet_secs
+        self._is_folder = path.is_dir()
         self._files: dict[Path, GrowingFile] = {}
         self._open: dict[Path, GrowingFile] = {}
         self._unreadable: set[Path] = set()
@@ -56,6 +73,7 @@ class JsonLinesSource:
     async def deliveries(self, positions: Mapping[str, Position]) -> AsyncGenerator[Delivery, None]:
         """Hand out the lines after *positions*; a stream is a file's name."""
         self._files, self._open = {}, {}
+        await self._warn_of_empty_folder()
         try:
             while True:
                 grew = False
@@ -75,18 +93,42 @@ class JsonLinesSource:
 
     async def _look(self, positions: Mapping[str, Position]) -> list[GrowingFile]:
         try:
-            return await asyncio.to_thread(self._changed_files, positions)
+            await asyncio.to_thread(self._find_files, positions)
         except OSError as error:
-            msg = f"trades in {self._path} cannot be read: {error.strerror or error}"
-            raise UnreadableTradesError(msg) from error
+            self._report_unreadable(self._path, error)
+        else:
+            if self._is_folder:
+                self._unreadable.discard(self._path)
+        # Files that are gone among them: what was written before they went may not have been read yet.
+        return await asyncio.to_thread(self._changed_files)
 
-    def _changed_files(self, positions: Mapping[str, Position]) -> list[GrowingFile]:
-        for path in _files_of(self._path):
+    def _find_files(self, positions: Mapping[str, Position]) -> None:
+        for path in self._paths():
             if path not in self._files:
                 position = FilePosition.from_stored(positions.get(_text(path.name)))
-                self._files[path] = GrowingFile(path, position)
-        # Files that are gone among them: what was written before they went may not have been read yet.
-        return [self._files[path] for path in sorted(self._files) if self._files[path].may_have_more]
+                self._files[path] = GrowingFile(path, position, moved_quiet_secs=self._moved_quiet_secs)
+
+    def _changed_files(self) -> list[GrowingFile]:
+        return [self._files[path] for path in sorted(self._files) if _may_have_more(self._files[path])]
+
+    def _paths(self) -> list[Path]:
+        if not self._is_folder:
+            return [self._path]
+        return [
+            path
+            for path in self._path.iterdir()
+            if path.suffix == ".jsonl" and not path.name.startswith(".") and path.is_file()
+        ]
+
+    async def _warn_of_empty_folder(self) -> None:
+        try:
+            empty = not await asyncio.to_thread(self._paths)
+        except OSError:
+            return  # which is said when it is looked into
+        if empty:
+            _log.warning(
+                "no trades: the folder has no *.jsonl", action="trades-folder-empty", folder=str(self._path)
+            )
 
     async def _read(self, file: GrowingFile) -> LinesRead:
         try:
@@ -99,13 +141,17 @@ class JsonLinesSource:
 
     def _set_back(self, file: GrowingFile, error: OSError) -> LinesRead:
         file.close()
-        msg = f"trades in {file.path} cannot be read: {error.strerror or error}"
+        self._report_unreadable(file.path, error)
+        return LinesRead((), FilePosition())
+
+    def _report_unreadable(self, path: Path, error: OSError) -> None:
+        """Say so once until it is readable again; whoever does not follow is told by an error."""
+        msg = f"trades in {path} cannot be read: {error.strerror or error}"
         if not self._follow:
             raise UnreadableTradesError(msg) from error
-        if file.path not in self._unreadable:
-            self._unreadable.add(file.path)
+        if path not in self._unreadable:
+            self._unreadable.add(path)
             _log.warning("trades cannot be read", action="trades-unreadable", error=msg)
-        return LinesRead((), FilePosition())
 
     def _keep_open(self, file: GrowingFile, *, grew: bool) -> None:
         """Keep the files open that grew last, and others while there are few; close the rest."""
@@ -123,10 +169,18 @@ class JsonLinesSource:
 
 def _delivery(path: Path, read: LinesRead) -> Delivery:
     where = _text(path)
-    items = (read_line(line.raw, Place(where, line.number)) for line in read.lines)
+    items = (_item(line.raw, Place(where, line.number)) for line in read.lines)
     return Delivery(
         _text(path.name), tuple(item for item in items if item is not None), read.position.to_stored()
     )
+
+
+def _item(raw: bytes, place: Place) -> SourceItem | None:
+    try:
+        return read_line(raw, place)
+    except Exception as error:  # noqa: BLE001 - whatever a line does to its reader, the others are read
+        _log.exception("a line broke its reader", action="trade-line-failed", line=str(place))
+        return malformed(raw, place, f"cannot be read: {type(error).__name__}: {error}")
 
 
 def _ended_unfinished(read: LinesRead) -> bool:
@@ -147,8 +201,11 @@ def _require_readable(path: Path) -> None:
         raise ConfigurationError(msg) from error
 
 
-def _files_of(path: Path) -> list[Path]:
-    return [file for file in path.glob("*.jsonl") if file.is_file()] if path.is_dir() else [path]
+def _may_have_more(file: GrowingFile) -> bool:
+    try:
+        return file.may_have_more
+    except OSError:
+        return True  # reading it says what is wrong with it, and with no other file
 
 
 def _text(path: Path | str) -> str:

@@ -1,13 +1,14 @@
 """How far the books are behind the trades, as numbers; from the database, so of all processes together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from medici_py.driver import adopt, aggregate
+from medici_py.driver import aggregate
 from medici_py.instants import utc_now
-from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, RevertState, TradeState
-from stablesats.trades.trade_store import PENDING_REVERTS_OF_KNOWN_TRADES
+from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, TradeState, durable
+from stablesats.trades.trade_store import SETTLEABLE_REVERTS, WAITING_REVERTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +30,25 @@ class TradeLag:
 
 async def trade_lag(database: Any, *, now: datetime | None = None) -> TradeLag:
     """Read the lag of the trades in *database*, as of *now* (by default the wall clock)."""
-    adopted = adopt(database)
+    trades_database = durable(database)
     received = await _count_and_oldest(
-        adopted[USER_TRADES], [{"$match": {"state": TradeState.RECEIVED.value}}], "received_at"
+        trades_database[USER_TRADES], {"state": TradeState.RECEIVED.value}, "received_at"
     )
-    pending = await _count_and_oldest(
-        adopted[TRADE_REVERTS], [*PENDING_REVERTS_OF_KNOWN_TRADES], "requested_at"
-    )
-    requested = await adopted[TRADE_REVERTS].count_documents({"state": RevertState.PENDING.value})
+    pending = await _count_and_oldest(trades_database[TRADE_REVERTS], SETTLEABLE_REVERTS, "requested_at")
+    waiting = await trades_database[TRADE_REVERTS].count_documents(dict(WAITING_REVERTS))
     oldest = min((at for _, at in (received, pending) if at is not None), default=None)
     return TradeLag(
         unbooked=received[0],
         reverts_pending=pending[0],
-        reverts_waiting=max(requested - pending[0], 0),
+        reverts_waiting=waiting,
         oldest_secs=0.0 if oldest is None else max(((now or utc_now()) - oldest).total_seconds(), 0.0),
     )
 
 
 async def _count_and_oldest(
-    collection: Any, pipeline: list[dict[str, Any]], field: str
+    collection: Any, only: Mapping[str, Any], field: str
 ) -> tuple[int, datetime | None]:
     group = {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$min": f"${field}"}}}
-    async for row in await aggregate(collection, [*pipeline, group]):
+    async for row in await aggregate(collection, [{"$match": dict(only)}, group]):
         return row["count"], row["oldest"]
     return 0, None

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from beanie import Document, PydanticObjectId, init_beanie
 from pydantic import BaseModel, ConfigDict, Field
-from pymongo import ASCENDING, IndexModel, WriteConcern
+from pymongo import ASCENDING, IndexModel, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from medici_py import documents as medici_documents
 from medici_py.driver import adopt
@@ -29,11 +32,16 @@ TRADE_REVERTS: Final = "stablesats_trade_reverts"
 QUARANTINE: Final = "stablesats_quarantine"
 SOURCE_POSITIONS: Final = "stablesats_trade_positions"
 
+_INDEX_NOT_FOUND: Final = 27
+
 Instant = medici_documents.Instant
 
 
 class TradeState(StrEnum):
-    """Where a trade stands. It is booked once and taken back once; nothing ever leads back."""
+    """Where a trade stands. It is booked once and taken back once.
+
+    Nothing leads back, except that a rejected one that is given again is received again.
+    """
 
     RECEIVED = "received"
     BOOKED = "booked"
@@ -51,12 +59,18 @@ class RevertState(StrEnum):
 
 
 class LiveReference(BaseModel):
-    """The payments of a live trade: no two live trades have the same."""
+    """The payments of a live trade: no two live trades have one in common."""
 
     model_config = ConfigDict(frozen=True)
 
     btc_tx_id: str | None = None
     usd_tx_id: str | None = None
+
+
+_REPLACED_INDEXES: Final = (
+    (USER_TRADES, "live_reference_once"),  # let one payment through in two pairs
+    (TRADE_REVERTS, "pending"),  # had the requests in it whose trade never comes
+)
 
 
 def _index(name: str, *fields: str, unique: bool = False, only: Mapping[str, Any]) -> IndexModel:
@@ -66,7 +80,7 @@ def _index(name: str, *fields: str, unique: bool = False, only: Mapping[str, Any
 
 
 def _unique(field: str) -> IndexModel:
-    return _index(f"{field}_once", field, unique=True, only={field: {"$exists": True}})
+    return _index(f"{field}_once".replace(".", "_"), field, unique=True, only={field: {"$exists": True}})
 
 
 class UserTradeFields(BaseModel):
@@ -75,7 +89,7 @@ class UserTradeFields(BaseModel):
     Attributes:
         id: The trade's own id.
         state: Where it stands.
-        live_reference: Its payments while it is received or booked and has some; unique.
+        live_reference: Its payments while it is received or booked and has some; each unique by itself.
         received_at: When it was stored first.
         booked_at: When it was booked.
         reverted_at: When it was taken back, booked or not.
@@ -111,7 +125,8 @@ class UserTradeFields(BaseModel):
         indexes: tuple[IndexModel, ...] = (
             _unique("ledger_journal_id"),
             _unique("correction_journal_id"),
-            _unique("live_reference"),
+            _unique("live_reference.btc_tx_id"),
+            _unique("live_reference.usd_tx_id"),
             _index("received", "timestamp", "_id", only={"state": TradeState.RECEIVED.value}),
         )
 
@@ -135,7 +150,8 @@ class TradeRevertFields(BaseModel):
     Attributes:
         id: The trade's id: one request is all there can be.
         state: Where the request stands; pending also while its trade has not come yet.
-        requested_at: When it was stored first.
+        trade_known: Whether its trade has come: only then there is something to do.
+        requested_at: When it was stored first, or given again after it was rejected.
         settled_at: When it was done.
         traceparent: The trace context in which it was made.
     """
@@ -144,6 +160,7 @@ class TradeRevertFields(BaseModel):
 
     id: str = Field(alias="_id")
     state: RevertState = RevertState.PENDING
+    trade_known: bool = False
     requested_at: Instant
     settled_at: Instant | None = None
     traceparent: str | None = None
@@ -154,7 +171,13 @@ class TradeRevertFields(BaseModel):
         name = TRADE_REVERTS
         keep_nulls = False
         indexes: tuple[IndexModel, ...] = (
-            _index("pending", "requested_at", "_id", only={"state": RevertState.PENDING.value}),
+            _index(
+                "pending_known",
+                "trade_known",
+                "requested_at",
+                "_id",
+                only={"state": RevertState.PENDING.value},
+            ),
         )
 
 
@@ -241,10 +264,23 @@ class TradeDocuments:
     positions: type[SourcePositionDocument]
 
 
+def durable(database: Any) -> AsyncDatabase[dict[str, Any]]:
+    """*database* as trades are kept in it: what is written lasts, and what is read does.
+
+    A position is saved because the rows before it were found. Were one of them not on a majority yet, a
+    change of the primary could take it back, and nobody would read it again.
+    """
+    return adopt(database).with_options(
+        write_concern=WriteConcern("majority", j=True),
+        read_concern=ReadConcern("majority"),
+        read_preference=ReadPreference.PRIMARY,
+    )
+
+
 async def bind_documents(database: Any, *, make_indexes: bool = False) -> TradeDocuments:
     """Make document classes for *database*; with *make_indexes* also collections and indexes, idempotently.
 
-    Writes through them wait for a journaled majority, whatever the connection string says.
+    They read and write as `durable` says, whatever the connection string does.
 
     Raises:
         ConfigurationError: If *database* is not one of PyMongo Async; Beanie works on no other.
@@ -254,7 +290,6 @@ async def bind_documents(database: Any, *, make_indexes: bool = False) -> TradeD
             f"user trades need a database of PyMongo Async (AsyncMongoClient), got {type(database).__name__}"
         )
         raise ConfigurationError(msg)
-    majority = adopt(database).with_options(write_concern=WriteConcern("majority", j=True))
     bound = TradeDocuments(
         trades=_own(UserTradeDocument, UserTradeFields),
         reverts=_own(TradeRevertDocument, TradeRevertFields),
@@ -262,8 +297,19 @@ async def bind_documents(database: Any, *, make_indexes: bool = False) -> TradeD
         positions=_own(SourcePositionDocument, SourcePositionFields),
     )
     classes = [bound.trades, bound.reverts, bound.quarantine, bound.positions]
-    await init_beanie(database=majority, document_models=classes, skip_indexes=not make_indexes)
+    await init_beanie(database=durable(database), document_models=classes, skip_indexes=not make_indexes)
+    if make_indexes:
+        for collection, index in _REPLACED_INDEXES:
+            await _drop_index(durable(database)[collection], index)
     return bound
+
+
+async def _drop_index(collection: AsyncCollection[dict[str, Any]], name: str) -> None:
+    try:
+        await collection.drop_index(name)
+    except OperationFailure as error:
+        if error.code != _INDEX_NOT_FOUND:
+            raise
 
 
 def _own(public: type[Any], fields: type[BaseModel]) -> type[Any]:
@@ -294,6 +340,11 @@ def live_reference(trade: UserTrade) -> dict[str, str] | None:
     btc_tx_id, usd_tx_id = trade.reference or (None, None)
     named = {"btc_tx_id": btc_tx_id, "usd_tx_id": usd_tx_id}
     return {name: tx_id for name, tx_id in named.items() if tx_id is not None} or None
+
+
+def holders_of(live: Mapping[str, str]) -> dict[str, Any]:
+    """A filter for the live trades that have one of the payments *live*."""
+    return {"$or": [{f"live_reference.{name}": tx_id} for name, tx_id in live.items()]}
 
 
 def trade_differences(stored: UserTrade, given: UserTrade) -> dict[str, tuple[object, object]]:

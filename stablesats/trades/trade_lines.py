@@ -7,7 +7,7 @@ alone: the backend that writes the file may have its own. A ``traceparent`` (W3C
 
 import json
 import re
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from medici_py.instants import parse_instant
@@ -35,6 +35,9 @@ _TRADE_KEYS: Final = frozenset(
         "usd_tx_id",
     }
 )
+FIRST_TIMESTAMP: Final = datetime(2009, 1, 3, tzinfo=UTC)
+"""A number below that of this day is taken for seconds. Source: the date of bitcoin's first block."""
+
 _OPTIONAL_KEYS: Final = frozenset({"btc_tx_id", "usd_tx_id"})
 
 
@@ -70,7 +73,6 @@ def _object(raw: bytes) -> dict[str, Any]:
         value = json.loads(
             raw.decode("utf-8-sig"),
             object_pairs_hook=_no_key_twice,
-            parse_float=Decimal,
             parse_constant=_no_constant,
         )
     except _LineError:
@@ -115,13 +117,9 @@ def _item(fields: dict[str, Any], place: Place) -> SourceItem:
 def _trade(fields: dict[str, Any]) -> UserTrade:
     if missing := sorted(_TRADE_KEYS - _OPTIONAL_KEYS - fields.keys()):
         raise _LineError(f"a trade without {', '.join(missing)}")
-    try:
-        timestamp = parse_instant(fields["timestamp"])
-    except ValueError as error:
-        raise _LineError(f"timestamp: {error}") from error
-    return UserTrade(
+    trade = UserTrade(
         id=fields["id"],
-        timestamp=timestamp,
+        timestamp=_timestamp(fields["timestamp"]),
         buy_unit=_unit("buy_unit", fields["buy_unit"]),
         buy_amount=fields["buy_amount"],
         sell_unit=_unit("sell_unit", fields["sell_unit"]),
@@ -129,6 +127,24 @@ def _trade(fields: dict[str, Any]) -> UserTrade:
         btc_tx_id=fields.get("btc_tx_id"),
         usd_tx_id=fields.get("usd_tx_id"),
     )
+    if (trade.btc_tx_id is None) is not (trade.usd_tx_id is None):
+        missing_leg = "btc_tx_id" if trade.btc_tx_id is None else "usd_tx_id"
+        raise _LineError(f"a trade with one leg missing: no {missing_leg}; give both payments, or neither")
+    return trade
+
+
+def _timestamp(value: Any) -> datetime:
+    try:
+        timestamp = parse_instant(value)
+    except ValueError as error:
+        raise _LineError(f"timestamp: {error}") from error
+    is_number = isinstance(value, int) or value.isdecimal()
+    if is_number and timestamp < FIRST_TIMESTAMP:
+        raise _LineError(
+            f"timestamp: {value} is {timestamp:%Y-%m-%d} in milliseconds since 1970, which is what a number"
+            " must be; are these seconds?"
+        )
+    return timestamp
 
 
 def _unit(name: str, value: object) -> Unit:

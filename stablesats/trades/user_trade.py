@@ -1,7 +1,7 @@
 """`UserTrade`: a user gave one currency and got the other. A value; nothing here knows the ledger."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ class UserTrade:
 
     Attributes:
         id: Identifies the trade for ever; a trade is booked once an id.
-        timestamp: When it took place (timezone-aware).
+        timestamp: When it took place (timezone-aware); kept in UTC.
         buy_unit: What the user got.
         buy_amount: How much of it, whole and above zero.
         sell_unit: What the user gave; the other unit.
@@ -64,6 +64,7 @@ class UserTrade:
         if self.timestamp.utcoffset() is None:
             msg = f"trade {self.id!r}: timestamp {self.timestamp.isoformat()} has no time zone"
             raise UserTradeError(msg)
+        object.__setattr__(self, "timestamp", _in_utc(self.id, self.timestamp))
         for name, unit in (("buy_unit", self.buy_unit), ("sell_unit", self.sell_unit)):
             if not isinstance(unit, Unit):
                 msg = f"trade {self.id!r}: {name} must be a Unit (satoshi or usd_cent), got {unit!r}"
@@ -110,6 +111,14 @@ class UserTrade:
             "btc_tx_id": self.btc_tx_id,
             "usd_tx_id": self.usd_tx_id,
         }
+
+
+def _in_utc(trade_id: str, timestamp: datetime) -> datetime:
+    try:
+        return timestamp.astimezone(UTC)
+    except OverflowError as error:
+        msg = f"trade {trade_id!r}: timestamp {timestamp.isoformat()} lies outside the years 1 to 9999 in UTC"
+        raise UserTradeError(msg) from error
 
 
 def require_text(name: str, value: object) -> None:

@@ -21,7 +21,7 @@ def append(path: Path, text: str) -> None:
 
 @pytest.fixture
 def file(trade_file: Path) -> GrowingFile:
-    return GrowingFile(trade_file, FilePosition())
+    return GrowingFile(trade_file, FilePosition(), moved_quiet_secs=0)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +121,77 @@ def test_moved_file_is_read_to_its_end_and_then_the_new_one(file: GrowingFile) -
     assert texts(file) == ["b"]
     assert texts(file) == ["c"]
     assert texts(file) == ["new"]
+
+
+class TestMovedFileThatIsStillWritten:
+    """As with logrotate: the file is moved, a new one is made, and only then the writer is told."""
+
+    @pytest.fixture
+    def clock(self) -> list[float]:
+        """Its only item is the time."""
+        return [0.0]
+
+    @pytest.fixture
+    def moved(self, trade_file: Path, clock: list[float]) -> GrowingFile:
+        return GrowingFile(trade_file, FilePosition(), moved_quiet_secs=10, clock=lambda: clock[0])
+
+    def test_its_lines_are_read_until_it_is_quiet(self, moved: GrowingFile, clock: list[float]) -> None:
+        """Each line that it gives begins the wait anew; then comes the other file."""
+        with moved.path.open("a") as writer:
+            print("a", file=writer, flush=True)
+            assert texts(moved) == ["a"]
+            moved.path.rename(moved.path.with_suffix(".1"))
+            moved.path.write_text("new\n")
+            for at, line in ((0.0, "b"), (9.9, "c"), (19.8, "d")):
+                clock[0] = at
+                assert moved.may_have_more
+                assert texts(moved) == []
+                print(line, file=writer, flush=True)
+                assert texts(moved) == [line]
+                assert texts(moved) == []
+            writer.write("last")
+        clock[0] = 29.7
+        assert texts(moved) == []  # its last line may still be half a line
+        clock[0] = 39.6
+        assert texts(moved) == []
+        clock[0] = 39.8
+        assert texts(moved) == ["last"]
+        assert texts(moved) == ["new"]
+        moved.close()
+
+    def test_it_is_kept_while_no_other_file_is_there(self, moved: GrowingFile, clock: list[float]) -> None:
+        """However long that takes: there is nothing else to read."""
+        with moved.path.open("a") as writer:
+            print("a", file=writer, flush=True)
+            assert texts(moved) == ["a"]
+            moved.path.rename(moved.path.with_suffix(".1"))
+            for clock[0] in (1.0, 1_000.0):
+                assert texts(moved) == []
+                assert moved.may_have_more
+            print("b", file=writer, flush=True)
+            assert texts(moved) == ["b"]
+        moved.close()
+
+    def test_deleted_file_is_kept_for_a_while_only(self, moved: GrowingFile, clock: list[float]) -> None:
+        """It takes room on the disk, and nobody can find it any more."""
+        append(moved.path, "a\n")
+        assert texts(moved) == ["a"]
+        moved.path.unlink()
+        assert texts(moved) == []
+        clock[0] = 10.0
+        assert texts(moved) == []
+        assert texts(moved) == []
+        assert not moved.may_have_more
+
+    def test_read_once_waits_for_nothing(self, moved: GrowingFile) -> None:
+        """Its end is the end."""
+        append(moved.path, "a\nb")
+        assert texts(moved, to_the_end=True) == ["a"]
+        moved.path.rename(moved.path.with_suffix(".1"))
+        moved.path.write_text("new\n")
+        assert texts(moved, to_the_end=True) == ["b"]
+        assert texts(moved, to_the_end=True) == ["new"]
+        moved.close()
 
 
 def test_file_replaced_by_a_longer_copy_of_itself_is_read_on(file: GrowingFile, tmp_path: Path) -> None:

@@ -15,17 +15,21 @@ from stablesats.trades import (
     Delivery,
     JsonLinesSource,
     MalformedItem,
+    Place,
     ReceivedTrade,
     RevertRequest,
+    SourceItem,
     UnreadableTradesError,
+    jsonl_source,
 )
+from stablesats.trades.trade_lines import read_line
 
 WITHIN_SECS = 20
 
 
 def row(trade_id: str) -> str:
     return json.dumps(
-        {"id": trade_id, "timestamp": 0, "buy_unit": "usd_cent", "buy_amount": 1, "sell_unit": "satoshi",
+        {"id": trade_id, "timestamp": 1_788_264_000_000, "buy_unit": "usd_cent", "buy_amount": 1, "sell_unit": "satoshi",
          "sell_amount": 1}
     )  # fmt: skip
 
@@ -70,7 +74,7 @@ async def following(
     path: Path, positions: dict[str, Any] | None = None
 ) -> AsyncIterator[Callable[[int], Any]]:
     """Give a function that waits for so many more items."""
-    source = JsonLinesSource(path, follow=True, look_every_secs=0.01)
+    source = JsonLinesSource(path, follow=True, look_every_secs=0.01, moved_quiet_secs=0.05)
     async with aclosing(source.deliveries(positions or {})) as deliveries:
 
         async def more(items: int) -> list[str]:
@@ -104,7 +108,7 @@ class TestOnce:
 
     async def test_folder_is_read_in_the_order_of_names(self, tmp_path: Path) -> None:
         """Only files that end in .jsonl; each is a stream with a position of its own."""
-        for name in ("b.jsonl", "a.jsonl", "c.json", ".hidden"):
+        for name in ("b.jsonl", "a.jsonl", "c.json", ".hidden", ".being-written.jsonl"):
             append(tmp_path / name, row(name) + "\n")
         (tmp_path / "folder.jsonl").mkdir()
         found = await read_once(tmp_path)
@@ -113,13 +117,34 @@ class TestOnce:
         assert names(await read_once(tmp_path, positions_of(found))) == ["more"]
 
     async def test_empty_folder_has_no_trades(self, tmp_path: Path) -> None:
-        """And is no mistake."""
-        assert await read_once(tmp_path) == []
+        """Which is said, as the path may be a mistake."""
+        append(tmp_path / ".hidden.jsonl", row("t1") + "\n")
+        with structlog.testing.capture_logs() as logs:
+            assert await read_once(tmp_path) == []
+        [entry] = logs
+        assert (entry["action"], entry["folder"]) == ("trades-folder-empty", str(tmp_path))
 
     async def test_too_long_line_is_one_malformed_item(self, trade_file: Path) -> None:
         """The lines around it are read."""
         append(trade_file, f"{row('t1')}\n{'x' * 300_000}\n{row('t2')}\n")
         assert names(await read_once(trade_file)) == ["t1", "malformed trades.jsonl:2", "t2"]
+
+    async def test_line_that_breaks_its_reader_is_one_malformed_item(
+        self, trade_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever is wrong with the reader: a line that cannot be passed would end all intake for good."""
+        append(trade_file, f"{row('t1')}\nbreaks\n{row('t2')}\n")
+
+        def read(raw: bytes, place: Place) -> SourceItem | None:
+            if raw == b"breaks":
+                raise ArithmeticError("of its own")
+            return read_line(raw, place)
+
+        monkeypatch.setattr(jsonl_source, "read_line", read)
+        with structlog.testing.capture_logs() as logs:
+            found = await read_once(trade_file)
+        assert names(found) == ["t1", "malformed trades.jsonl:2", "t2"]
+        assert [entry["action"] for entry in logs] == ["trade-line-failed"]
 
     async def test_unreadable_file_is_named(self, trade_file: Path) -> None:
         """It is not an empty one."""
@@ -164,6 +189,19 @@ class TestFollowing:
             trade_file.write_text(f"{row('t3')}\n")
             assert await more(2) == ["t2", "t3"]
 
+    async def test_lines_that_a_writer_adds_after_the_move_are_read(self, trade_file: Path) -> None:
+        """It has the file open, wherever that is now, until it is told to open another one."""
+        with trade_file.open("a") as writer:
+            print(row("t1"), file=writer, flush=True)
+            async with following(trade_file) as more:
+                assert await more(1) == ["t1"]
+                trade_file.rename(trade_file.with_suffix(".1"))
+                print(row("t2"), file=writer, flush=True)
+                assert await more(1) == ["t2"]
+                print(row("t3"), file=writer, flush=True)
+                trade_file.write_text(f"{row('t4')}\n")
+                assert await more(2) == ["t3", "t4"]
+
     async def test_cut_file_is_read_from_its_start(self, trade_file: Path) -> None:
         """As with copy-and-truncate."""
         append(trade_file, f"{row('t1')}\n{row('t2')}\n")
@@ -197,6 +235,39 @@ class TestFollowing:
                 trade_file.write_text(f"{row('t1')}\n{row('t2')}\n")
                 assert await waiting == ["t2"]
         assert [entry["action"] for entry in logs] == ["trades-unreadable"]
+
+    async def test_folder_that_is_gone_for_a_while_is_reported_once(self, tmp_path: Path) -> None:
+        """And read again when it is back, what is new in it."""
+        folder = tmp_path / "trades"
+        folder.mkdir()
+        append(folder / "a.jsonl", row("a1") + "\n")
+        async with following(folder) as more:
+            assert await more(1) == ["a1"]
+            with structlog.testing.capture_logs() as logs:
+                folder.rename(tmp_path / "elsewhere")
+                waiting = asyncio.create_task(more(2))
+                await asyncio.wait([waiting], timeout=0.2)
+                assert not waiting.done()
+                append(tmp_path / "elsewhere" / "a.jsonl", row("a2") + "\n")
+                append(tmp_path / "elsewhere" / "b.jsonl", row("b1") + "\n")
+                (tmp_path / "elsewhere").rename(folder)
+                assert sorted(await waiting) == ["a2", "b1"]
+        assert [entry["action"] for entry in logs] == ["trades-unreadable"]
+
+    async def test_file_that_cannot_be_looked_at_keeps_no_other_one_from_being_read(
+        self, tmp_path: Path
+    ) -> None:
+        """The fault is its own."""
+        for name in ("a", "b"):
+            append(tmp_path / f"{name}.jsonl", row(name) + "\n")
+        async with following(tmp_path) as more:
+            assert await more(2) == ["a", "b"]
+            waiting = asyncio.create_task(more(1))
+            await asyncio.wait([waiting], timeout=0.1)
+            make_unreadable(tmp_path / "a.jsonl")
+            await asyncio.wait([waiting], timeout=0.1)
+            append(tmp_path / "b.jsonl", row("b2") + "\n")
+            assert await waiting == ["b2"]
 
     async def test_new_files_of_a_folder_are_found(self, tmp_path: Path) -> None:
         """And those that were there go on."""

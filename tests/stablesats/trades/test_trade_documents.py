@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 from beanie import init_beanie
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
 
+from medici_py.embedded import EmbeddedMongo
 from stablesats.errors import ConfigurationError
 from stablesats.ledger import Ledger
 from stablesats.trades import (
@@ -17,6 +20,7 @@ from stablesats.trades import (
     TradeRevertDocument,
     TradeState,
     UserTradeDocument,
+    trade_lag,
 )
 from stablesats.trades.trade_documents import (
     TradeDocuments,
@@ -64,6 +68,24 @@ async def test_an_application_binds_the_public_classes_itself(
         assert (found.to_trade(), found.state) == (trade.trade, TradeState.RECEIVED)
     finally:
         await application.client.drop_database(application)
+
+
+@pytest.mark.parametrize(
+    "options", ["w=1", "w=1&journal=false", "readPreference=secondary", "readConcernLevel=local"]
+)
+async def test_what_is_read_and_written_lasts_whatever_the_uri_says(
+    mongodb: EmbeddedMongo, mongo_database: AsyncDatabase[dict[str, Any]], options: str
+) -> None:
+    """A row that a new primary has never seen must not count as stored."""
+    separator = "&" if "?" in mongodb.uri else "?"
+    async with AsyncMongoClient[dict[str, Any]](f"{mongodb.uri}{separator}{options}") as client:
+        bound = await bind_documents(client[mongo_database.name], make_indexes=True)
+        for document in (bound.trades, bound.reverts, bound.quarantine, bound.positions):
+            collection = document.get_pymongo_collection()
+            assert collection.write_concern == WriteConcern("majority", j=True)
+            assert collection.read_concern == ReadConcern("majority")
+            assert collection.read_preference == ReadPreference.PRIMARY
+        assert (await trade_lag(client[mongo_database.name])).unbooked == 0
 
 
 async def test_database_of_another_driver_is_refused() -> None:

@@ -20,7 +20,7 @@ FIELDS: dict[str, Any] = {
     "sell_unit": "satoshi",
     "sell_amount": 1_000_000,
     "btc_tx_id": "btc-1",
-    "usd_tx_id": None,
+    "usd_tx_id": "usd-1",
 }
 TRADE = UserTrade(
     id="t1",
@@ -30,6 +30,7 @@ TRADE = UserTrade(
     sell_unit=Unit.SATOSHI,
     sell_amount=1_000_000,
     btc_tx_id="btc-1",
+    usd_tx_id="usd-1",
 )
 
 
@@ -50,13 +51,27 @@ def without(*names: str) -> bytes:
         line(timestamp="2026-09-01T14:00:00+02:00"),
         line(timestamp=1_788_264_000_000),
         line(memo="not ours", nested={"also": ["not", "ours"]}),
-        without("usd_tx_id"),
+        line(memo="x").replace(b'"x"', b"1e9999999999999999999"),
     ],
-    ids=["plain", "CR LF", "byte order mark", "other zone", "milliseconds", "foreign keys", "no usd id"],
+    ids=["plain", "CR LF", "byte order mark", "other zone", "milliseconds", "foreign keys", "huge number"],
 )
 def test_trade_is_read(raw: bytes) -> None:
     """In any of the ways in which a backend may write it."""
     assert read_line(raw, HERE) == ReceivedTrade(TRADE, HERE)
+
+
+@pytest.mark.parametrize("raw", [without("btc_tx_id", "usd_tx_id"), line(btc_tx_id=None, usd_tx_id=None)])
+def test_trade_without_payments_is_read(raw: bytes) -> None:
+    """It has neither of them; one alone would be half a trade."""
+    found = read_line(raw, HERE)
+    assert isinstance(found, ReceivedTrade)
+    assert found.trade.reference is None
+
+
+@pytest.mark.parametrize("timestamp", [1_230_940_800_000, "1230940800000", "1999-01-01T00:00:00Z"])
+def test_time_of_the_first_block_and_any_date_in_words_are_read(timestamp: object) -> None:
+    """Only numbers can be in a wrong unit."""
+    assert isinstance(read_line(line(timestamp=timestamp), HERE), ReceivedTrade)
 
 
 def test_revert_is_read() -> None:
@@ -119,6 +134,20 @@ def test_blank_line_says_nothing(raw: bytes) -> None:
         (line(timestamp=True), "timestamp: True is no instant"),
         (line(timestamp=1.5), "timestamp: "),
         (line(timestamp=10**15), "years 1 to 9999"),
+        (
+            line(timestamp=1_788_264_000),
+            "1970-01-21 in milliseconds since 1970, which is what a number must be",
+        ),
+        (line(timestamp="1788264000"), "are these seconds?"),
+        (line(timestamp=1_230_940_799_999), "1230940799999 is 2009-01-02"),
+        (line(buy_amount=1).replace(b'"buy_amount": 1', b'"buy_amount": 1e9999999999'), "must be whole"),
+        (
+            line(buy_amount=1).replace(b'"buy_amount": 1', b'"buy_amount": 1e9999999999999999999'),
+            "must be whole",
+        ),
+        (without("usd_tx_id"), "a trade with one leg missing: no usd_tx_id"),
+        (line(usd_tx_id=None), "a trade with one leg missing: no usd_tx_id"),
+        (line(btc_tx_id=None), "a trade with one leg missing: no btc_tx_id"),
         (b'{"revert": ""}', "revert must be a text"),
         (b'{"revert": 5}', "revert must be a text"),
         (b'{"revert": null}', "revert must be a text"),

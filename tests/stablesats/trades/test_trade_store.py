@@ -185,7 +185,7 @@ class TestPositions:
 
 def test_trade_as_text_reads_back_as_the_trade(received: Factory) -> None:
     """So that what was set aside can be given again."""
-    trade = received("t1", btc="b1")
+    trade = received("t1", btc="b1", usd="u1")
     again = read_line(trade_text(trade.trade).encode(), trade.place)
     assert again == trade
 

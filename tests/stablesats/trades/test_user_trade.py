@@ -1,6 +1,6 @@
 """A user trade is a value that cannot contradict itself."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -39,12 +39,22 @@ def test_sale_of_dollars() -> None:
     assert (sold.user_buys_usd, sold.sats, sold.cents) == (False, 7, 3)
 
 
+def test_time_is_kept_in_utc() -> None:
+    """Two trades at one instant are equal, wherever their clocks hang."""
+    there = trade(timestamp=datetime(2026, 9, 1, 14, tzinfo=timezone(timedelta(hours=2))))
+    assert (there, there.timestamp.tzinfo) == (trade(), UTC)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"id": ""}, "a trade needs a text as its id, got ''"),
         ({"id": 7}, "a trade needs a text as its id, got 7"),
         ({"timestamp": datetime(2026, 9, 1)}, "has no time zone"),  # noqa: DTZ001 - the mistake under test
+        (
+            {"timestamp": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
+            "timestamp 0001-01-01T00:00:00+01:00 lies outside the years 1 to 9999 in UTC",
+        ),
         ({"sell_unit": Unit.USD_CENT}, "both sides are in usd_cent"),
         ({"buy_unit": "usd_cent"}, "buy_unit must be a Unit (satoshi or usd_cent), got 'usd_cent'"),
         ({"sell_unit": "cowries"}, "sell_unit must be a Unit"),
