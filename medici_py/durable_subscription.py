@@ -146,7 +146,8 @@ class DurableSubscription:
             stop: Ends the loop, also while it waits for its turn or for an event; None for never.
             on_damaged: What becomes of a journal that cannot be shown. It ends the loop, with the place
                 before it, so that it does so again until it has been repaired; or it is passed over for good,
-                and logged as an error.
+                and logged as an error. Where balances are wanted and an amount is no number, that is every
+                journal of its book from there on.
 
         Raises:
             LeaseLostError: If somebody else is active now. The handler's last call may have overlapped.

@@ -257,6 +257,19 @@ class TestFilters:
             events = await take(changes, 2)
         assert [type(event) for event in events] == [kind, kind]
 
+    async def test_void_that_nobody_wanted_to_know_of_is_told_to_who_comes_later(
+        self, book: Book, pay: Pay
+    ) -> None:
+        """The stream remembers it without having asked whose it is; another book's is still passed over."""
+        async with book.changes(kinds=[JournalPosted]) as first:
+            before = first.position
+            journals = [await pay(one) for one in (Book("Other", book.database), book)]
+            for one, journal in zip((Book("Other", book.database), book), journals, strict=True):
+                await one.void(journal.id, "typo")
+            await take(first, 2)
+            async with book.changes("Income", after=before, kinds=[JournalVoided]) as late:
+                assert told((await take(late, 1))[0]) == ("voided", journals[1].id, "typo")
+
     async def test_template_narrows_to_the_journals_that_it_made(
         self, bank: Bank, book: Book, pay: Pay
     ) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, Regex
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 
-from medici_py.bson_values import MAX_DEPTH, check_encodable, stored_copy
+from medici_py.bson_values import MAX_DEPTH, check_encodable, hashable, stored_copy
 
 
 class Layer(StrEnum):
@@ -91,3 +91,19 @@ def test_value_that_bson_can_hold_passes() -> None:
     check_encodable(
         {"value": [ObjectId(), "x", dt.datetime.now(dt.UTC), 2**63 - 1, 0.5, None]}, DEFAULT_CODEC_OPTIONS
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "equal"),
+    [
+        ([1, {"a": [2]}], [1, {"a": [2]}]),
+        ({"a": {"b": []}}, {"a": {"b": []}}),
+        (Regex("x"), Regex("x")),
+        (None, None),
+        (ObjectId("0" * 24), ObjectId("0" * 24)),
+    ],
+)
+def test_any_stored_value_can_be_a_key(value: Any, equal: Any) -> None:
+    """Of what other writers keep in the place of an id; equal values are the same key."""
+    assert {hashable(value): "found"}[hashable(equal)] == "found"
+    assert hashable([value, 7]) != hashable([value, 8])

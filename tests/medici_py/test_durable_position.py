@@ -52,6 +52,8 @@ positions = st.builds(
     ChangePosition,
     st.none() | st.text("0123456789ABCDEF", min_size=1).map(lambda data: {"_data": data}),
     st.none() | timestamps,
+    st.integers(0, 3),
+    st.none() | instants,
 )
 keys = st.builds(JournalKey, instants, st.binary(min_size=12, max_size=12).map(ObjectId))
 recoveries = st.builds(Recovery, st.none() | instants, timestamps, st.booleans(), st.none() | keys)

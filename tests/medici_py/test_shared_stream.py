@@ -84,6 +84,16 @@ async def test_model_that_fails_ends_its_own_subscribers_alone(stream: SharedStr
     assert [type(other.take()) for _ in range(2)] == [JournalPosted, JournalPosted]
 
 
+@pytest.mark.parametrize(("kinds", "asked"), [((JournalPosted,), False), (ALL_KINDS, True)])
+async def test_server_is_asked_about_a_void_if_somebody_wants_to_know(
+    kinds: Any, asked: bool, stream: SharedStream
+) -> None:
+    """That is what a void costs: those of all books pass by every stream of the database."""
+    seat_at(stream, kinds)
+    void = VoidEntry(JournalFlagged(ObjectId(), "typo", place(5), NOW), place(4))
+    assert stream._is_lacking(void) is asked
+
+
 class TestVoids:
     def void(self, **known: Any) -> VoidEntry:
         return VoidEntry(JournalFlagged(ObjectId(), "typo", place(5), NOW), place(4), **known)

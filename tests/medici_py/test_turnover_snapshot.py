@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py import Book, Transaction, turnover_snapshot
 from medici_py.money import exact_sum
-from medici_py.turnover_snapshot import BookShape, read_turnover
+from medici_py.turnover_snapshot import BookShape, path_of, read_turnover
 
 PLAIN = BookShape.of("MainBook", 8, [], Transaction)
 
@@ -86,3 +86,13 @@ async def test_abandoned_read_leaves_no_cursor(
             break
     operations = await bank.client.admin.aggregate([{"$currentOp": {"idleCursors": True}}])
     assert not [one async for one in operations if one.get("ns") == f"{bank.name}.medici_transactions"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "path"),
+    [(["A", "b"], ("A", "b")), (["A", 7], ("A", "7")), (None, ()), (7, ()), ("A:b", ()), ({"A": 1}, ())],
+)
+def test_account_is_read_where_there_is_one(stored: Any, path: tuple[str, ...]) -> None:
+    """A leg of another writer that has something else there is on no account."""
+    assert path_of({"account_path": stored}) == path
+    assert path_of({}) == ()
