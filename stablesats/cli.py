@@ -18,6 +18,7 @@ from stablesats.demo import DemoSettings, run_demo
 from stablesats.errors import StablesatsError
 from stablesats.hedging.engine import HedgingEngine
 from stablesats.ledger import Ledger
+from stablesats.ledger.chart_registry import is_chart_registered
 from stablesats.ledger.report import print_balances
 from stablesats.ledger_service import LedgerService
 from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
@@ -277,6 +278,10 @@ def balances(
     async def service(read: Settings, stop: asyncio.Event) -> None:  # noqa: ARG001
         async with open_database(read.mongodb_uri.get_secret_value(), read.database) as found:
             rows = await Ledger(found).account_balances()
+            if not await is_chart_registered(found):
+                typer.echo(
+                    f"nobody has prepared the database {read.database!r} yet: is that its name?", err=True
+                )
         if json_output:
             listed = [
                 {"account": account.code, "currency": currency.value, "balance_minor": balance}
@@ -314,6 +319,7 @@ async def _keep_books(settings: Settings, source: TradeSource, stop: asyncio.Eve
             await service.run(stop, on_ready=lambda: typer.echo("ledger: ready"))
             return 0
         await service.run_once(stop)
+        waiting = await service.reverts_waiting()
     counts = service.counts
     typer.echo(
         f"ledger: booked {counts.booked}, replayed {counts.replayed}, reverted {counts.reverted},"
@@ -321,6 +327,8 @@ async def _keep_books(settings: Settings, source: TradeSource, stop: asyncio.Eve
     )
     if counts.quarantined:
         typer.echo(f"{counts.quarantined} quarantined: see the collection {QUARANTINE}", err=True)
+    if waiting:
+        typer.echo(f"{waiting} to be taken back: their trades have not come yet", err=True)
     if stop.is_set():
         typer.echo("error: stopped before all was booked; run it again", err=True)
         return 1

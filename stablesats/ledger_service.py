@@ -26,6 +26,7 @@ from stablesats.trades.intake import TradeIntake
 from stablesats.trades.lag import TradeLag, trade_lag
 from stablesats.trades.trade_documents import bind_documents
 from stablesats.trades.trade_source import TradeSource
+from stablesats.trades.trade_store import TradeStore
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +80,10 @@ class LedgerService:
         self._now = now
         self._reconciler = AllocationReconciler(ledger, now=now)
         self._due = asyncio.Event()
+
+    async def reverts_waiting(self) -> int:
+        """How many requests to take a trade back wait for their trade, by whichever process they came."""
+        return (await trade_lag(self._ledger.database, now=self._now())).reverts_waiting
 
     async def run_once(self, stop: asyncio.Event) -> None:
         """Take in all there is, book it, allocate it, and return; sooner if *stop* is set.
@@ -148,6 +153,7 @@ class LedgerService:
     async def _prepared(self) -> tuple[TradeIntake, TradeBooking]:
         await self._ledger.prepare()
         documents = await bind_documents(self._ledger.database, make_indexes=True)
+        await TradeStore(documents).mark_all_trades_known()
         intake = TradeIntake(
             self._source, documents, counts=self.counts, now=self._now, on_stored=self._due.set
         )

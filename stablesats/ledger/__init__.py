@@ -23,6 +23,7 @@ from stablesats.ledger.collateral_balances import (
 from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
 from stablesats.ledger.collateral_templates import CollateralTemplateCode
 from stablesats.ledger.facade import Ledger
+from stablesats.ledger.reverted_journal import RevertedJournalError, VoidedJournalError
 from stablesats.ledger.templates import AmountError, TemplateCode
 
 __all__ = [
@@ -51,7 +52,9 @@ __all__ = [
     "LiabilityAlarm",
     "LiabilityBalances",
     "NormalSide",
+    "RevertedJournalError",
     "TemplateCode",
+    "VoidedJournalError",
     "allocation_for",
     "collateral_difference",
 ]

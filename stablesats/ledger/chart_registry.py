@@ -162,6 +162,12 @@ async def register_chart(
         await _checked(collection, missing)
 
 
+async def is_chart_registered(database: Any) -> bool:
+    """Whether anybody has ever made *database* ready for the dealer's books."""
+    ids = [entry.id for entry in chart_entries()]
+    return await database[CHART].find_one({"_id": {"$in": ids}}) is not None
+
+
 async def _checked(collection: Any, wanted: Sequence[ChartEntry]) -> list[ChartEntry]:
     """Check those of *wanted* that are registered, and return the others."""
     found = collection.find({"_id": {"$in": [entry.id for entry in wanted]}}, {"definition": 1})

@@ -31,9 +31,11 @@ from stablesats.ledger.chart import (
 )
 from stablesats.ledger.chart_registry import chart_entries, collateral_entries, register_chart
 from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
+from stablesats.ledger.reverted_journal import check_reverted
 from stablesats.ledger.settled_balances import SettledBalances
 from stablesats.ledger.templates import (
     PositionChange,
+    TradeAmounts,
     allocation_change,
     position_change,
     trade_amounts,
@@ -146,10 +148,12 @@ class Ledger:
         at: datetime,
         reverted: ObjectId,
         reference: Reference | None = None,
-        key: str | None = None,
         session: Any = None,
     ) -> Journal:
         """Take back a journal of `user_buys_usd`: its legs with the sides swapped, and at most once.
+
+        The reversal's external id is ``revert:`` and *reverted*: the same reversal again is not posted, and
+        the first one comes back with ``replayed=True``.
 
         Args:
             sats: What the reverted journal booked.
@@ -157,20 +161,21 @@ class Ledger:
             at: When the reversal takes effect (timezone-aware).
             reverted: The journal that is taken back; its id is the reversal's correlation id.
             reference: As in `user_buys_usd`.
-            key: As in `user_buys_usd`; ``revert:`` and *reverted* if left out.
             session: As in `user_buys_usd`.
 
         Raises:
             AmountError: As in `user_buys_usd`.
-            DuplicateEntryError: As in `user_buys_usd`.
+            VoidedJournalError: If *reverted* was voided: it has been taken back. Nothing is written.
+            RevertedJournalError: If *reverted* is no journal of `user_buys_usd`, or one of other amounts; the
+                error says what it is. Nothing is written.
+            DuplicateEntryError: If it was taken back with another date or reference. Nothing is written.
         """
-        return await self._post(
+        return await self._revert(
             templates.REVERT_USER_BUYS_USD,
             trade_amounts(sats=sats, cents=cents),
             at=at,
-            reference=reference,
-            key=f"revert:{reverted}" if key is None else key,
             reverted=reverted,
+            reference=reference,
             session=session,
         )
 
@@ -182,17 +187,15 @@ class Ledger:
         at: datetime,
         reverted: ObjectId,
         reference: Reference | None = None,
-        key: str | None = None,
         session: Any = None,
     ) -> Journal:
         """Take back a journal of `user_sells_usd`; arguments and errors as in `revert_user_buys_usd`."""
-        return await self._post(
+        return await self._revert(
             templates.REVERT_USER_SELLS_USD,
             trade_amounts(sats=sats, cents=cents),
             at=at,
-            reference=reference,
-            key=f"revert:{reverted}" if key is None else key,
             reverted=reverted,
+            reference=reference,
             session=session,
         )
 
@@ -356,6 +359,33 @@ class Ledger:
             found = await self._settled.each(accounts, currency)
             known |= {(account, currency): balance for account, balance in found.items()}
         return [(account, currency, known[account, currency]) for account, currency in _EVERY]
+
+    async def _revert(
+        self,
+        template: TransactionTemplate[TradeAmounts],
+        amounts: TradeAmounts,
+        *,
+        at: datetime,
+        reverted: ObjectId,
+        reference: Reference | None,
+        session: Any,
+    ) -> Journal:
+        async def check_and_post(session: Any) -> Journal:
+            await check_reverted(self.stablesats, template, amounts, reverted, session=session)
+            return await self._post(
+                template,
+                amounts,
+                at=at,
+                reference=reference,
+                key=f"revert:{reverted}",
+                reverted=reverted,
+                session=session,
+            )
+
+        if session is not None:
+            return await check_and_post(session)
+        result: Journal = await mongo_transaction(self.database.client, check_and_post)
+        return result
 
     async def _post(
         self,

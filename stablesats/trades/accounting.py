@@ -9,7 +9,7 @@ held by a majority once the transaction has committed.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
@@ -20,22 +20,31 @@ from stablesats.tracing import current_traceparent
 from stablesats.trades.errors import TradeConflictError, TradeNotLiveError, TradeReferenceError
 from stablesats.trades.trade_documents import (
     USER_TRADES,
+    LiveReference,
     RevertState,
     TradeDocuments,
     TradeState,
     UserTradeDocument,
     bind_documents,
+    holders_of,
     live_reference,
     received_row,
     trade_differences,
 )
 from stablesats.trades.trade_poster import TradePoster
 from stablesats.trades.trade_source import Place, ReceivedTrade
+from stablesats.trades.trade_store import TradeStore
 from stablesats.trades.user_trade import UserTrade
 
 __all__ = ["USER_TRADES", "BookedTrade", "TradeConflictError", "Trades"]
 
 _HERE: Final = Place("booked at once")
+
+_UNBOOKED: Final = frozenset({TradeState.RECEIVED, TradeState.REJECTED})
+
+_EXPLAINED_DUPLICATES: Final = frozenset(
+    {"_id", *(f"live_reference.{name}" for name in LiveReference.model_fields)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,18 @@ class BookedTrade:
         trade: The trade.
         journal_id: Its journal in the Stablesats book.
         replayed: True when it had been booked before and this call wrote nothing.
+        taken_back: True when it has been taken back since: the books are as if it had never been.
     """
 
     trade: UserTrade
     journal_id: ObjectId
     replayed: bool
+    taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _TakeBackFirst:
+    trade_id: str
 
 
 class Trades:
@@ -70,37 +86,70 @@ class Trades:
     async def book(self, trade: UserTrade) -> BookedTrade:
         """Book *trade* unless it is booked already.
 
-        Atomic, and safe to repeat after any error, from any number of tasks and processes at once.
+        Atomic, and safe to repeat after any error, from any number of tasks and processes at once. Requests
+        to take trades back are done before, as everywhere: the one about *trade* itself, and the one about
+        the trade that has its payments. A trade that was refused before is tried again.
 
         Raises:
-            TradeConflictError: If its id was used with other content. Nothing is written.
-            TradeReferenceError: If its payments belong to another live trade. Nothing is written.
-            TradeNotLiveError: If it was taken back before it was booked, or refused for good.
+            TradeConflictError: If its id is known with other content. Nothing is written.
+            TradeReferenceError: If a payment of it belongs to another live trade. Nothing is written.
+            TradeNotLiveError: If it was, or is to be, taken back before it was booked.
+            TradeBusyError: If somebody else is taking back one of these trades, and is not done in a moment.
+            RevertedJournalError: If the trade that has its payments cannot be taken back as was requested.
             MediciError: If the ledger could not be written; `UnknownOutcomeError` if it may have been.
         """
         documents = await self._bound()
         poster = TradePoster(self._ledger, documents, now=self._now)
-        received = ReceivedTrade(trade, _HERE, current_traceparent())
-
-        async def look_or_book(session: Any) -> BookedTrade:
-            row = await documents.trades.find_one({"_id": trade.id}, session=session)
-            if row is None:
-                await _require_wanted(documents, trade, session)
-                row = documents.trades.model_validate(received_row(received, self._now()))
-                await row.insert(session=session)
-            elif row.state is not TradeState.RECEIVED or trade_differences(row.to_trade(), trade):
-                return _booked_before(trade, row)
-            [(_, journal_id)] = await poster.book_rows([row], lambda row: row.traceparent, session)
-            return BookedTrade(trade, journal_id, replayed=False)
-
         while True:
             try:
-                return await mongo_transaction(self._ledger.database.client, look_or_book)
+                outcome = await mongo_transaction(
+                    self._ledger.database.client,
+                    lambda session: self._look_or_book(documents, poster, trade, session),
+                )
             except DuplicateKeyError as error:
-                # Booked elsewhere between our look and our row: the next look sees it. Any other
+                # Stored elsewhere between our look and our row: the next look sees it. Any other
                 # duplicate is not ours to explain.
-                if (error.details or {}).get("keyPattern") not in ({"_id": 1}, {"live_reference": 1}):
+                if set((error.details or {}).get("keyPattern") or {"?"}) - _EXPLAINED_DUPLICATES:
                     raise
+                continue
+            match outcome:
+                case BookedTrade():
+                    # Somebody may have asked to take it back while it was not there to be seen.
+                    await TradeStore(documents).mark_trades_known([trade.id])
+                    return outcome
+                case _TakeBackFirst(trade_id):
+                    await poster.settle_revert(trade_id)
+                case _:
+                    assert_never(outcome)
+
+    async def _look_or_book(
+        self, documents: TradeDocuments, poster: TradePoster, trade: UserTrade, session: Any
+    ) -> BookedTrade | _TakeBackFirst:
+        row = await documents.trades.find_one({"_id": trade.id}, session=session)
+        if row is not None and (differences := trade_differences(row.to_trade(), trade)):
+            raise TradeConflictError(trade.id, differences)
+        if await _is_to_be_taken_back(documents, trade.id, session):
+            if row is None:
+                raise TradeNotLiveError(trade.id, "to be taken back")
+            return _TakeBackFirst(trade.id)
+        if row is not None and row.state not in _UNBOOKED:
+            return _booked_before(trade, row)
+        if (live := live_reference(trade)) is not None:
+            for holder in await documents.trades.find(holders_of(live), session=session).to_list():
+                if await _is_to_be_taken_back(documents, holder.id, session):
+                    return _TakeBackFirst(holder.id)
+                if holder.id != trade.id:
+                    raise TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
+        if row is None:
+            received = ReceivedTrade(trade, _HERE, current_traceparent())
+            row = documents.trades.model_validate(received_row(received, self._now()))
+            await row.insert(session=session)
+        elif row.state is TradeState.REJECTED and live is not None:
+            await documents.trades.get_pymongo_collection().update_one(
+                {"_id": trade.id}, {"$set": {"live_reference": live}}, session=session
+            )
+        [(_, journal_id)] = await poster.book_rows([row], lambda row: row.traceparent, session)
+        return BookedTrade(trade, journal_id, replayed=False)
 
     async def count(self) -> int:
         """How many trades are booked, those that were taken back later among them."""
@@ -116,20 +165,13 @@ class Trades:
         return self._documents
 
 
-async def _require_wanted(documents: TradeDocuments, trade: UserTrade, session: Any) -> None:
-    """Refuse a new trade that is to be taken back already, or whose payments another trade has."""
-    pending = {"_id": trade.id, "state": RevertState.PENDING}
-    if await documents.reverts.find_one(pending, session=session) is not None:
-        raise TradeNotLiveError(trade.id, "to be taken back")
-    if (live := live_reference(trade)) is not None:
-        holder = await documents.trades.find_one({"live_reference": live}, session=session)
-        if holder is not None:
-            raise TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
+async def _is_to_be_taken_back(documents: TradeDocuments, trade_id: str, session: Any) -> bool:
+    pending = {"_id": trade_id, "state": RevertState.PENDING}
+    return await documents.reverts.find_one(pending, session=session) is not None
 
 
 def _booked_before(trade: UserTrade, row: UserTradeDocument) -> BookedTrade:
-    if differences := trade_differences(row.to_trade(), trade):
-        raise TradeConflictError(trade.id, differences)
     if row.ledger_journal_id is None:
         raise TradeNotLiveError(trade.id, row.state.value)
-    return BookedTrade(trade, row.ledger_journal_id, replayed=True)
+    taken_back = row.state is not TradeState.BOOKED
+    return BookedTrade(trade, row.ledger_journal_id, replayed=True, taken_back=taken_back)

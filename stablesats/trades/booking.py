@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from medici_py import TemplateError, TransactionError, mongo_transaction
 from stablesats.ledger.facade import Ledger
+from stablesats.ledger.reverted_journal import RevertedJournalError
 from stablesats.ledger.templates import AmountError
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.errors import TradeBusyError
@@ -147,7 +148,7 @@ class TradeBooking:
             except TradeBusyError:
                 self._busy_reverts.postpone([trade_id], self._clock())
                 return 0
-            except (AmountError, TemplateError, TransactionError) as error:
+            except (AmountError, TemplateError, TransactionError, RevertedJournalError) as error:
                 if _is_passing(error):
                     raise
                 await self._reject_revert(trade_id, error)

@@ -81,22 +81,24 @@ class TradeIntake:
         at = self._now()
         # Reverts first: the payments of a trade that is to be taken back will be free for its correction.
         new_reverts = await self._store.request_reverts(reverts, at=at)
+        stored = replayed = 0
         while trades:
             received = await self._store.receive(trades, at=at)
-            self._counts.received += received.stored
-            self._counts.replayed += received.replayed
+            stored, replayed = stored + received.stored, replayed + received.replayed
             malformed += [_conflicting(trade, conflict) for trade, conflict in received.conflicts]
             trades = list(received.waiting)
-            if received.stored or new_reverts or trades:
+            if trades:
                 self._on_stored()
-            if trades and await wait_or_stop(stop or asyncio.Event(), _PAYMENTS_PAUSE_SECS):
-                return
-        if new_reverts:
-            self._on_stored()
+                if await wait_or_stop(stop or asyncio.Event(), _PAYMENTS_PAUSE_SECS):
+                    return
         await self._set_aside(malformed, at)
-        self._counts.quarantined += len(malformed)
         if delivery.position is not None:
             await self._store.save_position(self._source.name, delivery.stream, delivery.position)
+        self._counts.received += stored
+        self._counts.replayed += replayed
+        self._counts.quarantined += len(malformed)
+        if stored or new_reverts:
+            self._on_stored()
 
     async def _set_aside(self, malformed: list[MalformedItem], at: datetime) -> None:
         await set_aside(self._documents, malformed, at=at)

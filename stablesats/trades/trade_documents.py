@@ -305,6 +305,9 @@ async def bind_documents(database: Any, *, make_indexes: bool = False) -> TradeD
 
 
 async def _drop_index(collection: AsyncCollection[dict[str, Any]], name: str) -> None:
+    # Dropping waits for every open transaction, and all others wait behind it: not at every start.
+    if name not in await collection.index_information():
+        return
     try:
         await collection.drop_index(name)
     except OperationFailure as error:

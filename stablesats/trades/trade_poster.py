@@ -18,12 +18,13 @@ from opentelemetry.trace import Span
 from pymongo import UpdateOne
 from pymongo.errors import OperationFailure
 
-from medici_py import Book, Entry, template_entry
+from medici_py import Book, Entry, Journal, template_entry
 from medici_py.driver import start_session
 from medici_py.instants import to_millisecond
 from medici_py.retry import is_write_conflict
 from medici_py.transactions import run_in_session
 from stablesats.ledger.facade import Ledger
+from stablesats.ledger.reverted_journal import VoidedJournalError
 from stablesats.ledger.templates import USER_BUYS_USD, USER_SELLS_USD, TradeAmounts
 from stablesats.tracing import TRACEPARENT, start_span, traceparent_of
 from stablesats.trades.errors import TradeBusyError
@@ -50,7 +51,7 @@ class RevertOutcome(Enum):
     """What became of a request to take a trade back."""
 
     REVERTED = "its journal was reversed"
-    CANCELLED = "it had not been booked, and will not be"
+    CANCELLED = "it had not been booked, and will not be; or its journal had been voided"
     NOTHING = "there was nothing to do, or nothing yet"
 
 
@@ -58,6 +59,7 @@ class RevertOutcome(Enum):
 class _Settled:
     outcome: RevertOutcome
     journal_id: ObjectId | None = None
+    voided: VoidedJournalError | None = None
 
 
 class TradePoster:
@@ -120,6 +122,13 @@ class TradePoster:
                 return await self._take_back(row, at, span, session)
 
             settled = await self._in_transaction(settle)
+            if settled.voided is not None:
+                _log.warning(
+                    "nothing to reverse: the trade's journal was voided",
+                    action="trade-journal-voided",
+                    trade=trade_id,
+                    journal=str(settled.voided.journal_id),
+                )
             if settled.outcome is not RevertOutcome.NOTHING:
                 with trace.use_span(spans(trade_id, None)):
                     _log.info(
@@ -164,21 +173,11 @@ class TradePoster:
                 return _Settled(RevertOutcome.CANCELLED)
             case TradeState.BOOKED:
                 assert row.ledger_journal_id is not None
-                trade = row.to_trade()
-                post = (
-                    self._ledger.revert_user_buys_usd
-                    if trade.user_buys_usd
-                    else self._ledger.revert_user_sells_usd
-                )
-                journal = await post(
-                    sats=trade.sats,
-                    cents=trade.cents,
-                    # The correction takes effect when it is made: a day that was reported stays as it was.
-                    at=at,
-                    reverted=row.ledger_journal_id,
-                    reference=_reference(trade, traceparent_of(span.get_span_context())),
-                    session=session,
-                )
+                try:
+                    journal = await self._reverse(row, row.ledger_journal_id, at, span, session)
+                except VoidedJournalError as error:
+                    await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
+                    return _Settled(RevertOutcome.CANCELLED, voided=error)
                 await self._step(
                     row,
                     TradeState.REVERTED,
@@ -190,6 +189,23 @@ class TradePoster:
                 return _Settled(RevertOutcome.NOTHING)
             case _:
                 assert_never(row.state)
+
+    async def _reverse(
+        self, row: UserTradeDocument, reverted: ObjectId, at: datetime, span: Span, session: Any
+    ) -> Journal:
+        trade = row.to_trade()
+        revert = (
+            self._ledger.revert_user_buys_usd if trade.user_buys_usd else self._ledger.revert_user_sells_usd
+        )
+        return await revert(
+            sats=trade.sats,
+            cents=trade.cents,
+            # The correction takes effect when it is made: a day that was reported stays as it was.
+            at=at,
+            reverted=reverted,
+            reference=_reference(trade, traceparent_of(span.get_span_context())),
+            session=session,
+        )
 
     async def _waiting(self, trade_ids: Sequence[str], session: Any) -> list[UserTradeDocument]:
         rows = await self._documents.trades.find(

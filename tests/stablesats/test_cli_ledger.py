@@ -68,22 +68,32 @@ async def test_once_books_all_and_says_what_it_did(
 ) -> None:
     """Unusable lines do not change the exit code; their number is on standard error."""
     path = tmp_path / "trades.jsonl"
-    path.write_text(rows(range(6)) + "nonsense\n" + '{"revert": "t5"}\n')
+    path.write_text(rows(range(6)) + "nonsense\n" + '{"revert": "t5"}\n{"revert": "unknown"}\n')
     code, out, err = await run(mongodb, *once(path, books), "--log-format", "json")
     assert (code, out) == (
         0,
         "ledger: booked 5, replayed 0, reverted 0, cancelled 1, quarantined 1\n",
     )
     assert "1 quarantined: see the collection stablesats_quarantine" in err.splitlines()
+    assert "1 to be taken back: their trades have not come yet" in err.splitlines()
     records = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     [quarantined] = [record for record in records if record["action"] == "trade-quarantined"]
     assert (quarantined["line"], quarantined["source"]) == (7, str(path))
-    code, out, _ = await run(mongodb, "balances", "--json", "--database", books.name)
-    assert code == 0
+    code, out, err = await run(mongodb, "balances", "--json", "--database", books.name)
+    assert (code, err) == (0, "")
     found = {(row["account"], row["currency"]): row["balance_minor"] for row in json.loads(out)}
     assert found["OKEX_ALLOCATION", "USD"] == 1 + 2 + 3 + 4 + 5
     assert found["STABLESATS_LIABILITY", "USD"] == 0
     assert found["STABLESATS_BTC_WALLET", "BTC"] == 500
+
+
+async def test_balances_of_a_database_that_nobody_prepared_are_zero_with_a_warning(
+    mongodb: EmbeddedMongo,
+) -> None:
+    """Its name may be a mistake; standard output stays what it is."""
+    code, out, err = await run(mongodb, "balances", "--json", "--database", "stablesats_never_prepared")
+    assert (code, {row["balance_minor"] for row in json.loads(out)}) == (0, {0})
+    assert err == "nobody has prepared the database 'stablesats_never_prepared' yet: is that its name?\n"
 
 
 async def test_bad_path_is_one_line_that_names_it(mongodb: EmbeddedMongo, tmp_path: Path) -> None:

@@ -13,8 +13,19 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from stablesats.ledger import Ledger
 from stablesats.ledger_service import LedgerService, ServicePace
-from stablesats.trades import Delivery, JsonLinesSource, Position, QueueSource, Unit, UserTrade
+from stablesats.trades import (
+    Delivery,
+    JsonLinesSource,
+    Place,
+    Position,
+    QueueSource,
+    ReceivedTrade,
+    RevertRequest,
+    Unit,
+    UserTrade,
+)
 from stablesats.trades.counts import TradeCounts
+from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, bind_documents
 from stablesats.trades.trade_store import TradeStore
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -94,6 +105,37 @@ class TestOnce:
         assert sum(service.counts.booked for service in services) == 240
         assert await allocated_cents(ledger) == (240 * 500, 0)
         assert (await ledger.stablesats.verify()).clean
+
+    async def test_it_ends_only_when_nothing_is_left(self, ledger: Ledger, tmp_path: Path) -> None:
+        """More than one round can book, and a row that somebody else holds at that moment."""
+        documents = await bind_documents(ledger.database, make_indexes=True)
+        trades = [ReceivedTrade(trade(f"t{number}", 1), Place("before")) for number in range(150)]
+        await TradeStore(documents).receive(trades, at=NOON)
+        service = LedgerService(ledger, JsonLinesSource(tmp_path, follow=False), pace=FAST)
+        async with ledger.database.client.start_session() as other:
+            await other.start_transaction()
+            await ledger.database[USER_TRADES].update_one({"_id": "t7"}, {"$set": {"mine": 1}}, session=other)
+            running_once = asyncio.create_task(service.run_once(asyncio.Event()))
+            await eventually(lambda: _is(service.counts.booked == 149 or running_once.done()))
+            assert not running_once.done()
+            await other.abort_transaction()
+        await asyncio.wait_for(running_once, 30)
+        assert service.counts.booked == 150
+        assert await allocated_cents(ledger) == (150, 0)
+
+    async def test_request_that_a_dead_process_left_unmarked_is_done(
+        self, ledger: Ledger, tmp_path: Path
+    ) -> None:
+        """It had stored the trade and died before it looked for requests about it."""
+        documents = await bind_documents(ledger.database, make_indexes=True)
+        store = TradeStore(documents)
+        await store.request_reverts([RevertRequest("t1", Place("before"))], at=NOON)
+        await store.receive([ReceivedTrade(trade("t1"), Place("before"))], at=NOON)
+        await ledger.database[TRADE_REVERTS].update_one({"_id": "t1"}, {"$set": {"trade_known": False}})
+        service = LedgerService(ledger, JsonLinesSource(tmp_path, follow=False), pace=FAST)
+        await service.run_once(asyncio.Event())
+        assert service.counts == TradeCounts(cancelled=1)
+        assert await service.reverts_waiting() == 0
 
     async def test_failure_in_passing_is_repeated(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,16 +2,26 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py import Book, DuplicateEntryError, MediciError, TemplateRef, mongo_transaction
 from medici_py.embedded import EmbeddedMongo
-from stablesats.ledger import Account, AmountError, Currency, Ledger, LedgerDamagedError, LiabilityBalances
+from stablesats.ledger import (
+    Account,
+    AmountError,
+    Currency,
+    Ledger,
+    LedgerDamagedError,
+    LiabilityBalances,
+    RevertedJournalError,
+    VoidedJournalError,
+)
 from stablesats.ledger.facade import DIMENSIONS
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
@@ -108,6 +118,54 @@ class TestReverts:
         assert (revert.correlation_id, revert.metadata) == (str(trade.id), {"trade_id": "t1"})
         assert await ledger.database["medici_transactions"].count_documents({"voided": True}) == 0
 
+    @pytest.mark.parametrize(
+        ("kind", "cents", "sats", "message"),
+        [
+            ("buys", 501, 10, r"STABLESATS_LIABILITY USD: booked 500, asked 501; STABLESATS_OMNIBUS USD: "),
+            ("buys", 500, 9, r"STABLESATS_BTC_WALLET BTC: booked 10, asked 9; "),
+            (
+                "sells",
+                500,
+                10,
+                r"it is a USER_BUYS_USD, and REVERT_USER_SELLS_USD takes back a USER_SELLS_USD",
+            ),
+        ],
+    )
+    async def test_only_what_was_booked_is_reverted(
+        self, *, ledger: Ledger, kind: str, cents: int, sats: int, message: str
+    ) -> None:
+        """The error says what differs, and nothing is written."""
+        trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        revert = getattr(ledger, f"revert_user_{kind}_usd")
+        with pytest.raises(RevertedJournalError, match=message) as raised:
+            await revert(sats=sats, cents=cents, at=NOON, reverted=trade.id)
+        assert raised.value.journal_id == trade.id
+        assert await legs(ledger) == 4
+
+    async def test_unknown_journals_and_those_of_others_are_not_reverted(self, ledger: Ledger) -> None:
+        """No journal at all, a reversal, an entry without a template, a journal of the other book."""
+        trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        reversal = await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
+        leg_fields = {"currency": "USD"}
+        entry = ledger.stablesats.entry("by hand").debit("A", 1, leg_fields).credit("B", 1, leg_fields)
+        position = await ledger.increase_exchange_position(cents=500, at=NOON)
+        for journal_id, message in (
+            (ObjectId(), "there is none in book 'Stablesats'"),
+            (reversal.id, "it is a REVERT_USER_BUYS_USD"),
+            ((await entry.commit()).id, "it was made by no template"),
+            (position.id, "there is none in book 'Stablesats'"),
+        ):
+            with pytest.raises(RevertedJournalError, match=message):
+                await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=journal_id)
+
+    async def test_voided_journal_is_not_reverted(self, ledger: Ledger) -> None:
+        """It has been taken back already."""
+        trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        await ledger.stablesats.void(trade.id, "a mistake")
+        with pytest.raises(VoidedJournalError, match="it was voided"):
+            await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
+        assert (await ledger.balances()).users_liability_cents == 0
+
     async def test_journal_is_reverted_at_most_once(self, ledger: Ledger) -> None:
         """However often it is asked for, and by however many at once."""
         trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
@@ -122,17 +180,20 @@ class TestReverts:
         """Two reverts of one journal that disagree: the first stands."""
         trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
         await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
-        with pytest.raises(DuplicateEntryError, match=f"revert:{trade.id}"):
+        with pytest.raises(RevertedJournalError, match="booked 500, asked 499"):
             await ledger.revert_user_buys_usd(sats=10, cents=499, at=NOON, reverted=trade.id)
         assert await ledger.hedge_target_cents() == 0
 
-    async def test_revert_can_have_an_external_id_of_the_callers(self, ledger: Ledger) -> None:
-        """Instead of the one made of the journal."""
+    async def test_revert_of_another_date_than_before_is_refused(self, ledger: Ledger) -> None:
+        """Its external id is made of the reverted journal alone: there is no second one, however it is asked."""
         trade = await ledger.user_sells_usd(sats=10, cents=500, at=NOON)
-        revert = await ledger.revert_user_sells_usd(
-            sats=10, cents=500, at=NOON, reverted=trade.id, key="correction:1"
-        )
-        assert revert.external_id == "correction:1"
+        revert = await ledger.revert_user_sells_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
+        assert revert.external_id == f"revert:{trade.id}"
+        with pytest.raises(DuplicateEntryError, match=f"revert:{trade.id}"):
+            await ledger.revert_user_sells_usd(
+                sats=10, cents=500, at=NOON + timedelta(days=1), reverted=trade.id
+            )
+        assert await ledger.hedge_target_cents() == 0
 
 
 class TestQuotes:

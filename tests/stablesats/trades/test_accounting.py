@@ -9,7 +9,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import DuplicateKeyError
 
-from medici_py import TransactionError
+from medici_py import TransactionError, mongo_transaction
 from medici_py.embedded import EmbeddedMongo
 from stablesats.ledger import Ledger
 from stablesats.trades import (
@@ -150,7 +150,7 @@ class TestConflict:
             await trades.book(replace(PURCHASE, **change))
         assert (raised.value.trade_id, raised.value.differences) == ("t1", named)
         [(field, (old, new))] = named.items()
-        assert f"{field}: booked {old!r}, given {new!r}" in str(raised.value)
+        assert f"{field}: stored {old!r}, given {new!r}" in str(raised.value)
         assert (await journals(ledger), await trades.count()) == (1, 1)
 
     async def test_other_time_is_a_conflict_too(self, trades: Trades) -> None:
@@ -246,14 +246,61 @@ class TestOtherBookings:
         """Once it has been taken back, they are free again."""
         await trades.book(PURCHASE)
         other = replace(PURCHASE, id="other", buy_amount=7)
-        with pytest.raises(TradeReferenceError, match=r"'other' has the payments .* of trade 't1'"):
+        with pytest.raises(TradeReferenceError, match=r"'other' has a payment .* of trade 't1'"):
             await trades.book(other)
         await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
-        documents = await bind_documents(ledger.database)
-        assert await TradePoster(ledger, documents, now=lambda: NOON).settle_revert("t1")
         assert not (await trades.book(other)).replayed
-        assert (await trades.book(PURCHASE)).replayed
+        again = await trades.book(PURCHASE)
+        assert (again.replayed, again.taken_back) == (True, True)
         assert (await ledger.balances()).users_liability_cents == 7
+
+    async def test_correction_of_a_trade_that_cannot_be_taken_back_is_refused(
+        self, trades: Trades, store: TradeStore, strict_ledger: Ledger
+    ) -> None:
+        """Whatever keeps it from being taken back; the payments are not booked twice."""
+        await trades.book(PURCHASE)
+        await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+        with pytest.raises(TransactionError, match="a million or more"):
+            await Trades(strict_ledger).book(replace(PURCHASE, id="other", sell_amount=7))
+        assert await journals(strict_ledger) == 1
+
+    async def test_booked_trade_that_is_to_be_taken_back_is_so_first(
+        self, trades: Trades, ledger: Ledger, store: TradeStore
+    ) -> None:
+        """A repeat does not say that it is in the books."""
+        first = await trades.book(PURCHASE)
+        assert not first.taken_back
+        await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+        assert await trades.book(PURCHASE) == replace(first, replayed=True, taken_back=True)
+        assert (await ledger.balances()).users_liability_cents == 0
+
+    async def test_rejected_trade_is_tried_again(
+        self, trades: Trades, ledger: Ledger, store: TradeStore
+    ) -> None:
+        """Whoever gives it again has mended the cause; its payments are its own again."""
+        await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
+        await mongo_transaction(
+            ledger.database.client, lambda session: store.reject("t1", "refused", at=NOON, session=session)
+        )
+        assert not (await trades.book(PURCHASE)).replayed
+        with pytest.raises(TradeReferenceError):
+            await trades.book(replace(PURCHASE, id="other"))
+        assert await journals(ledger) == 1
+
+    async def test_request_that_came_while_the_trade_was_booked_finds_it(
+        self, trades: Trades, store: TradeStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was stored after the look for it, and looked for the trade before that was there."""
+        book_rows = TradePoster.book_rows
+
+        async def book_and_request(self: TradePoster, *arguments: Any) -> Any:
+            booked = await book_rows(self, *arguments)
+            await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+            return booked
+
+        monkeypatch.setattr(TradePoster, "book_rows", book_and_request)
+        assert not (await trades.book(PURCHASE)).taken_back
+        assert await store.settleable_reverts(10) == ["t1"]
 
     async def test_same_payments_at_once_are_booked_once(self, trades: Trades, ledger: Ledger) -> None:
         """The others are refused, not lost in a loop."""
@@ -271,8 +318,7 @@ class TestOtherBookings:
         with pytest.raises(TradeNotLiveError, match="to be taken back"):
             await trades.book(PURCHASE)
         await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
-        documents = await bind_documents(ledger.database)
-        await TradePoster(ledger, documents, now=lambda: NOON).settle_revert("t1")
-        with pytest.raises(TradeNotLiveError, match="cancelled"):
-            await trades.book(PURCHASE)
+        for _ in range(2):
+            with pytest.raises(TradeNotLiveError, match="cancelled"):
+                await trades.book(PURCHASE)
         assert await journals(ledger) == 0

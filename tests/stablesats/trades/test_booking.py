@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 from medici_py import TransactionError
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest
-from stablesats.trades.booking import TradeBooking, share_of
+from stablesats.trades.booking import Round, TradeBooking, share_of
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES, TradeDocuments
 from stablesats.trades.trade_store import TradeStore
@@ -34,6 +34,15 @@ async def finish(booking: TradeBooking) -> None:
     async with asyncio.timeout(60):
         while not (await booking.round()).is_last:
             pass
+
+
+@pytest.mark.parametrize(
+    ("round_", "is_last"),
+    [(Round(0, 0), True), (Round(1, 0), False), (Round(0, 1), False), (Round(1, 1), False)],
+)
+def test_round_is_the_last_when_it_found_nothing(round_: Round, is_last: bool) -> None:
+    """What it did may have left more to do, and what somebody else is at may come back."""
+    assert round_.is_last is is_last
 
 
 async def test_everything_received_is_booked(
@@ -141,6 +150,45 @@ async def test_refused_revert_is_set_aside_and_the_others_are_done(
     }
     [row] = await rows_of(QUARANTINE)
     assert (row["trade_id"], row["text"]) == ("large", '{"revert": "large"}')
+
+
+async def test_revert_that_the_database_fails_is_tried_again_and_not_refused(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert,
+    rows_of: Rows, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Also where the ledger passes the failure on under a name of its own."""
+    await store.receive([received("t1")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    await finish(booking)
+    await store.request_reverts([revert("t1")], at=NOW)
+
+    async def fails(_: object) -> int:
+        raise TransactionError("the book could not be read") from AutoReconnect("gone")
+
+    monkeypatch.setattr(booking._poster, "settle_revert", fails)
+    with pytest.raises(TransactionError, match="could not be read"):
+        await booking.round()
+    assert (await rows_of(TRADE_REVERTS))[0]["state"] == "pending"
+    assert await rows_of(QUARANTINE) == []
+    monkeypatch.undo()
+    await finish(booking)
+    assert counts == TradeCounts(booked=1, reverted=1)
+
+
+async def test_revert_of_a_journal_that_booked_something_else_is_set_aside(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert,
+    rows_of: Rows,
+) -> None:  # fmt: skip
+    """The row and its journal contradict each other: somebody has to look."""
+    await store.receive([received("t1")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    await finish(booking)
+    await ledger.database[USER_TRADES].update_one({"_id": "t1"}, {"$set": {"buy_amount": 7}})
+    await store.request_reverts([revert("t1")], at=NOW)
+    await finish(booking)
+    assert counts == TradeCounts(booked=1, quarantined=1)
+    [row] = await rows_of(QUARANTINE)
+    assert "STABLESATS_LIABILITY USD: booked 500, asked 7" in row["reason"]
 
 
 async def test_failing_revert_does_not_keep_trades_from_being_booked(

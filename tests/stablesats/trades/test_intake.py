@@ -9,10 +9,18 @@ import pytest
 import structlog
 from pymongo.errors import AutoReconnect
 
+from stablesats.ledger import Ledger
 from stablesats.trades import Delivery, MalformedItem, Place, Position, ReceivedTrade, RevertRequest
+from stablesats.trades.booking import TradeBooking
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.intake import TradeIntake
-from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.trade_documents import (
+    QUARANTINE,
+    SOURCE_POSITIONS,
+    TRADE_REVERTS,
+    USER_TRADES,
+    TradeDocuments,
+)
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 
@@ -62,7 +70,7 @@ async def test_each_kind_of_item_goes_where_it_belongs(
     assert [row["_id"] for row in await rows_of(TRADE_REVERTS)] == ["t0"]
     kept = {row["line"]: row for row in await rows_of(QUARANTINE)}
     assert kept[3]["text"] == "nonsense"
-    assert (kept[4]["trade_id"], "buy_amount: booked 500, given 7" in kept[4]["reason"]) == ("t1", True)
+    assert (kept[4]["trade_id"], "buy_amount: stored 500, given 7" in kept[4]["reason"]) == ("t1", True)
     assert [(entry["line"], entry["action"]) for entry in logs] == [
         (3, "trade-quarantined"),
         (4, "trade-quarantined"),
@@ -70,18 +78,47 @@ async def test_each_kind_of_item_goes_where_it_belongs(
 
 
 async def test_u4_correction_comes_in_with_the_revert_of_what_it_corrects(
-    documents: TradeDocuments, received: Factory, revert: Revert
+    documents: TradeDocuments, ledger: Ledger, received: Factory, revert: Revert
 ) -> None:
-    """In whichever order they stand in one delivery."""
+    """In whichever order they stand in one delivery; it waits until the payments are free."""
     source = ListSource(
         [
             (received("wrong", btc="b", usd="u"),),
             (received("right", btc="b", usd="u", cents=7), revert("wrong")),
         ]
     )
-    intake, counts = intake_of(documents, source)
-    await intake.run(asyncio.Event())
-    assert counts == TradeCounts(received=2)
+    due = asyncio.Event()
+    intake, counts = intake_of(documents, source, due.set)
+    booking = TradeBooking(ledger, documents, counts=counts, now=lambda: NOW)
+    running = asyncio.create_task(intake.run(asyncio.Event()))
+    async with asyncio.timeout(30):
+        while not running.done():
+            await due.wait()
+            due.clear()
+            await booking.round()
+            await asyncio.wait([running], timeout=0.01)
+        await running
+        while not (await booking.round()).is_last:
+            pass
+    assert (counts.received, counts.quarantined) == (2, 0)
+    assert (await ledger.balances()).users_liability_cents == 7
+
+
+async def test_stop_ends_the_wait_for_payments(
+    documents: TradeDocuments, received: Factory, revert: Revert, rows_of: Rows
+) -> None:
+    """The delivery counts as not delivered: the next start brings it again."""
+    waiting = asyncio.Event()
+    source = ListSource([(received("wrong", btc="b"), revert("wrong"), received("right", btc="b", cents=7))])
+    intake, _ = intake_of(documents, source, waiting.set)
+    stop = asyncio.Event()
+    running = asyncio.create_task(intake.run(stop))
+    await asyncio.wait_for(waiting.wait(), 20)
+    stop.set()
+    await asyncio.wait_for(running, 20)
+    assert [row["_id"] for row in await rows_of(USER_TRADES)] == ["wrong"]
+    assert await rows_of(SOURCE_POSITIONS) == []
+    assert await rows_of(QUARANTINE) == []
 
 
 async def test_it_goes_on_after_the_last_delivery_that_was_stored(

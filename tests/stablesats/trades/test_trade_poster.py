@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 
 from medici_py import mongo_transaction
 from stablesats.ledger import Ledger
@@ -127,6 +128,29 @@ class TestTakingBack:
             assert correction["correlation_id"] == str(row["ledger_journal_id"])
             assert correction["metadata"]["trade_id"] == row["_id"]
         assert {row["state"] for row in await rows_of(TRADE_REVERTS)} == {"settled"}
+
+    async def test_trade_whose_journal_was_voided_is_cancelled_and_not_reversed_again(
+        self,
+        *,
+        poster: TradePoster,
+        store: TradeStore,
+        ledger: Ledger,
+        received: Factory,
+        revert: Revert,
+        rows_of: Rows,
+    ) -> None:
+        """Somebody took it back by hand: a second reversal would owe users less than nothing."""
+        await store.receive([received("t1", btc="b1")], at=NOW)
+        await poster.book(["t1"])
+        [row] = await rows_of(USER_TRADES)
+        await ledger.stablesats.void(row["ledger_journal_id"], "by hand")
+        await store.request_reverts([revert("t1")], at=NOW)
+        with structlog.testing.capture_logs() as logs:
+            assert await poster.settle_revert("t1") is RevertOutcome.CANCELLED
+        assert await figures(ledger) == (0, 0)
+        [row] = await rows_of(USER_TRADES)
+        assert (row["state"], "live_reference" in row) == ("cancelled", False)
+        assert [entry["action"] for entry in logs] == ["trade-journal-voided", "trade-cancelled"]
 
     async def test_taking_back_twice_does_nothing(
         self, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert
