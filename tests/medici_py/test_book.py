@@ -26,6 +26,7 @@ from medici_py import (
     exactly,
     mongo_transaction,
 )
+from medici_py.object_ids import new_object_id
 
 UTC = dt.UTC
 MAY = dt.datetime(2024, 5, 1, tzinfo=UTC)
@@ -308,7 +309,7 @@ class TestCommit:
 
     async def test_leg_ids_come_from_the_server_in_a_shared_book(self, driver_database: Any) -> None:
         """The five middle bytes of an ObjectId are its maker's: they differ from this process's."""
-        ours = ObjectId().binary[4:9]
+        ours = new_object_id().binary[4:9]
         shared = Book("Shared", driver_database, running_balances=False)
         journal = await shared.entry("x").debit("A", 1).credit("B", 1).commit()
         assert ours not in {leg.binary[4:9] for leg in journal.transactions}

@@ -1,5 +1,6 @@
 """Adding up a tree of accounts in one descending pass."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal, localcontext
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medici_py.money import EXACT
-from medici_py.running_rows import RowKey, Turnover, add_to_rows
+from medici_py.running_rows import RowKey, Turnover, with_rows_above
 from medici_py.turnover_stack import TurnoverStack, row_order
 
 parts = st.text(alphabet="AB\uffff\U00010000\x00 ", max_size=2)
@@ -38,11 +39,15 @@ def test_same_sums_as_adding_each_leg_to_every_account_above(
 ) -> None:
     """Which is what a posting does to the rows."""
     with localcontext(EXACT):
-        rows: dict[tuple[str, RowKey], Turnover] = {}
-        for key, debit, credit in leg_list:
-            add_to_rows(rows, "B", key, debit, credit)
-        streamed = through_stack(descending(leg_list))
-    assert {key: turnover for (_, key), turnover in rows.items()} == dict(streamed)
+        rows: defaultdict[RowKey, Turnover] = defaultdict(Turnover)
+        for (path, dims), debit, credit in leg_list:
+            for depth in range(len(path) + 1):
+                rows[path[:depth], dims].add(debit, credit)
+        own = descending(leg_list)
+        posted = with_rows_above({("B", key): turnover for key, turnover in own})
+        streamed = through_stack(own)
+    assert rows == dict(streamed)
+    assert {key: turnover for (_, key), turnover in posted.items()} == rows
 
 
 @given(legs)

@@ -247,7 +247,8 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.exchange.deposit(trading_btc=sign * amount, funding_btc=sign * amount)
             self.paid_in += 2 * sign * amount
             ratio = self.exchange.margin.ratio
-            assert ratio is None or ratio > LIQUIDATION_RATIO
+            # What is put in is no reason to look: a trade's fee may have used up the margin since the last price.
+            assert sign > 0 or ratio is None or ratio > LIQUIDATION_RATIO
 
     @invariant()
     def bitcoin_is_conserved(self) -> None:
@@ -371,6 +372,7 @@ class _LongMachine(ExchangeMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 class TestLongCampaign(_LongMachine.TestCase):  # type: ignore[name-defined, misc]
     """Hundreds of histories of a hundred steps."""
 
