@@ -21,7 +21,7 @@ ROUNDS = 5
 PATIENCE_SECS = 90
 
 SUBSCRIBER = """
-import asyncio, sys
+import asyncio, os, sys
 from pymongo import AsyncMongoClient
 from medici_py import Book, JournalPosted
 
@@ -36,9 +36,11 @@ async def main(uri, name):
 
         async def note(event):
             if isinstance(event, JournalPosted):
-                await database["noted"].insert_one({"memo": event.journal.memo})
+                place = {"process": os.getpid(), "position": event.position.to_document()}
+                await database["noted"].insert_one({"memo": event.journal.memo, **place})
             else:
-                await database["recovered"].insert_one({"since": event.since})
+                place = {"process": os.getpid(), "position": event.position.to_document()}
+                await database["recovered"].insert_one({"since": event.since, **place})
 
         options = {"lease_ttl_secs": 0.6, "idle_secs": 0.2}
         await asyncio.gather(
@@ -95,6 +97,12 @@ async def abandon_transactions_after(database: Bank, secs: int) -> None:
 async def memos_in(database: Bank, collection: str, **matches: Any) -> list[str]:
     """As they were inserted, one after the other; ids that several processes made in a second say nothing."""
     return [row["memo"] async for row in database[collection].find(matches).sort("$natural", 1)]
+
+
+async def story_of(database: Bank) -> str:
+    """Say who noted what, and from which place: what one needs to know if the order is wrong."""
+    lines = [f"{row}" for name in ("recovered", "noted") async for row in database[name].find()]
+    return "\n".join(lines)
 
 
 async def growth(database: Bank, by: int, subscribers: Subscribers) -> None:
@@ -160,6 +168,6 @@ async def test_killed_subscribers_lose_and_double_nothing(
         await asyncio.wait([posting])
         await abandon_transactions_after(bank, 60)
     assert await memos_in(bank, "medici_journals", book="Mirror") == expected
-    assert list(dict.fromkeys(await memos_in(bank, "noted"))) == expected
+    assert list(dict.fromkeys(await memos_in(bank, "noted"))) == expected, await story_of(bank)
     assert await bank["recovered"].count_documents({}) > 0
     assert (await Book("Mirror", bank).verify()).clean

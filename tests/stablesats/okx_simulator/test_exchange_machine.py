@@ -376,4 +376,11 @@ class _LongMachine(ExchangeMachine):
 class TestLongCampaign(_LongMachine.TestCase):  # type: ignore[name-defined, misc]
     """Hundreds of histories of a hundred steps."""
 
-    settings = settings(max_examples=300, stateful_step_count=100, deadline=None, suppress_health_check=CALM)
+    # Always the same histories: what a new seed finds is for a developer to look at, not for a release to wait on.
+    settings = settings(
+        max_examples=300,
+        stateful_step_count=100,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=CALM,
+    )
