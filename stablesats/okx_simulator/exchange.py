@@ -169,7 +169,9 @@ class Exchange:
         if self._fill_delay_secs:
             self.timeline.expect(order.order_id, self._fill_delay_secs, cap)
             return order
-        return self.trading.arrive(order.order_id, market, at, cap_contracts=cap)
+        if self.trading.arrive(order.order_id, market, at, cap_contracts=cap).filled_contracts:
+            self.timeline.check_margin()
+        return self.trading.log[order.order_id]
 
     def close_position(self, *, client_order_id: str, tag: str, cancel_pending: bool) -> Order:
         """Close the whole position with a reduce-only market order.

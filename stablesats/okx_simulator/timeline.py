@@ -89,7 +89,7 @@ class Timeline:
         self._caps.pop(order_id, None)
 
     def check_margin(self) -> None:
-        """Test the margin although no price has changed, as after collateral was taken out."""
+        """Test the margin although no price has changed: after a trade, or when collateral was taken out."""
         self._trading.check_margin(self._feed.market(), self._clock.now())
         self._forget_ended()
 
@@ -140,7 +140,10 @@ class Timeline:
         order_id = min(self.arriving_secs, key=lambda each: (self.arriving_secs[each], each))
         cap = self._caps.get(order_id)
         self.forget(order_id)
-        self._trading.arrive(order_id, self._feed.market(secs), self._clock.at(secs), cap_contracts=cap)
+        market, at = self._feed.market(secs), self._clock.at(secs)
+        if self._trading.arrive(order_id, market, at, cap_contracts=cap).filled_contracts:
+            self._trading.check_margin(market, at)
+            self._forget_ended()
 
     def _fund(self, secs: float) -> None:
         self.funding_at = next_settlement(self.funding_at)

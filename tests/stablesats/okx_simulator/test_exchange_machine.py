@@ -247,8 +247,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.exchange.deposit(trading_btc=sign * amount, funding_btc=sign * amount)
             self.paid_in += 2 * sign * amount
             ratio = self.exchange.margin.ratio
-            # What is put in is no reason to look: a trade's fee may have used up the margin since the last price.
-            assert sign > 0 or ratio is None or ratio > LIQUIDATION_RATIO
+            assert ratio is None or ratio > LIQUIDATION_RATIO
 
     @invariant()
     def bitcoin_is_conserved(self) -> None:
@@ -376,11 +375,9 @@ class _LongMachine(ExchangeMachine):
 class TestLongCampaign(_LongMachine.TestCase):  # type: ignore[name-defined, misc]
     """Hundreds of histories of a hundred steps."""
 
-    # Always the same histories: what a new seed finds is for a developer to look at, not for a release to wait on.
     settings = settings(
         max_examples=300,
         stateful_step_count=100,
         deadline=None,
-        derandomize=True,
         suppress_health_check=CALM,
     )
