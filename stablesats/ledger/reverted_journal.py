@@ -1,4 +1,7 @@
-"""What a journal must be so that it can be taken back. The check is pure; `check_reverted` reads for it."""
+"""What a journal must be so that it can be taken back. The check is pure; `check_reverted` reads for it.
+
+A journal that is taken back is marked with ``reverted_by``, the reversal's template.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -49,16 +52,22 @@ async def check_reverted(
 ) -> None:
     """Check, in the transaction of *session*, that *reversal* of *amounts* takes back this journal of *book*.
 
+    The journal is marked as taken back. A void committed since the transaction's snapshot conflicts with it, so
+    that the transaction runs again and finds the void.
+
     Raises:
         VoidedJournalError: If it was voided.
         RevertedJournalError: If there is no such journal, or it booked something else.
     """
-    found = await book.database[_JOURNALS].find_one({"_id": journal_id, "book": book.name}, session=session)
+    journals = book.database[_JOURNALS]
+    found = await journals.find_one({"_id": journal_id, "book": book.name}, session=session)
     if found is None:
         raise RevertedJournalError(journal_id, f"there is none in book {book.name!r}")
     cursor = book.database[_LEGS].find({"_journal": journal_id, "book": book.name}, session=session)
     legs = [Transaction.from_document(leg) async for leg in cursor]
     require_revertible(Journal.from_document(found), legs, reversal, amounts)
+    # Written, not only read: of this and a void by somebody else since the snapshot, one starts again.
+    await journals.update_one({"_id": journal_id}, {"$set": {"reverted_by": reversal.code}}, session=session)
 
 
 def require_revertible(

@@ -158,6 +158,26 @@ class TestReverts:
             with pytest.raises(RevertedJournalError, match=message):
                 await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=journal_id)
 
+    async def test_void_at_the_same_moment_does_not_take_back_twice(self, ledger: Ledger) -> None:
+        """It is committed after the revert has begun to read: the revert starts again, and finds it."""
+        journal = await ledger.user_buys_usd(sats=1_000, cents=500, at=NOON)
+        tries = 0
+
+        async def revert(session: Any) -> None:
+            nonlocal tries
+            tries += 1
+            await ledger.liability_balances(session)
+            if tries == 1:
+                await ledger.stablesats.void(journal.id, "by hand")
+            await ledger.revert_user_buys_usd(
+                sats=1_000, cents=500, at=NOON, reverted=journal.id, session=session
+            )
+
+        with pytest.raises(VoidedJournalError):
+            await mongo_transaction(ledger.database.client, revert)
+        assert tries == 2
+        assert (await ledger.liability_balances()).total_cents == 0
+
     async def test_voided_journal_is_not_reverted(self, ledger: Ledger) -> None:
         """It has been taken back already."""
         trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
