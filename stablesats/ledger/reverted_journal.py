@@ -52,8 +52,8 @@ async def check_reverted(
 ) -> None:
     """Check, in the transaction of *session*, that *reversal* of *amounts* takes back this journal of *book*.
 
-    The journal is marked as taken back. A void committed since the transaction's snapshot conflicts with it, so
-    that the transaction runs again and finds the void.
+    The journal is marked as taken back. A void committed since the transaction's snapshot conflicts with it,
+    so that the transaction runs again and finds the void.
 
     Raises:
         VoidedJournalError: If it was voided.
