@@ -16,6 +16,7 @@ from medici_py.driver import Document
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError
 from medici_py.money import MAX_DOUBLE_WHOLE, decimal_from_stored
+from medici_py.object_ids import new_object_id
 
 VOID = "[VOID]"
 UNVOID = "[UNVOID]"
@@ -110,7 +111,7 @@ def _reversing_leg(
     debit: Any = Int64(0),  # noqa: B008 - immutable
     credit: Any = Int64(0),  # noqa: B008 - immutable
 ) -> Document:
-    document: Document = {} if rules.server_ids else {"_id": ObjectId()}
+    document: Document = {} if rules.server_ids else {"_id": new_object_id()}
     document |= {
         "_journal": reversal.id,
         "account_path": leg["account_path"],

@@ -21,6 +21,7 @@ from medici_py.errors import (
     UnknownOutcomeError,
 )
 from medici_py.money import EXACT
+from medici_py.object_ids import new_object_id
 from medici_py.posting_desk import PostingDesk, too_large
 from medici_py.running_rows import RowWrites, row_updates, turnover_of_legs
 from medici_py.store import Store
@@ -69,7 +70,7 @@ class JournalVoider:
             UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         state = await desk.state_for_posting(self._rules, running_balances=self._running_balances)
-        reversal_id = ObjectId()
+        reversal_id = new_object_id()
         tries = 0
 
         async def write(joined: AsyncClientSession | None) -> Journal:
