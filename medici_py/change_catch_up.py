@@ -41,7 +41,7 @@ async def follow_balances(stream: SharedStream, shape: BookShape) -> None:
         async def count(entry: Entry) -> None:
             book.count(entry)
 
-        source = _source(stream, through)
+        source = _source(stream, through, stream.joint(()))
         try:
             book.through = await _read_to_joint(source, through, lambda: stream.joint(()), count)
             stream.balances.add(book, stream.entries_after(book.through))
@@ -81,7 +81,7 @@ async def _replay(stream: SharedStream, seat: Seat) -> list[Entry]:
 
     try:
         await _sum_up(stream, seat.reached, later)
-        source = _source(stream, seat.reached)
+        source = _source(stream, seat.reached, _joint(stream, seat))
         try:
             seat.reached = await _read_to_joint(source, seat.reached, lambda: _joint(stream, seat), hand_out)
             # Before anything is awaited: the stream goes on, and remembers only so much.
@@ -101,7 +101,7 @@ async def _sum_up(stream: SharedStream, position: ChangePosition, later: Later) 
         for shape, table in later.items():
             table.add(counted_moves(shape, entry))
 
-    source = _source(stream, position)
+    source = _source(stream, position, stream.joint(later))
     try:
         reached = await _read_to_joint(source, position, lambda: stream.joint(later), count)
         # Until the stream looks back nothing may be awaited: it would go on.
@@ -150,5 +150,16 @@ def _joint(stream: SharedStream, seat: Seat) -> ChangePosition:
     return stream.joint(seat.wanted.shapes)
 
 
-def _source(stream: SharedStream, after: ChangePosition) -> ChangeSource:
-    return ChangeSource(stream.store, after=after, settings=_SETTINGS, is_sharded=stream.is_sharded)
+def _source(stream: SharedStream, after: ChangePosition, joint: ChangePosition) -> ChangeSource:
+    """Return what follows *after*, as whoever knows everything up to *joint* sees it.
+
+    No stream may show yet what was committed just before balances were read, or the shared stream opened.
+    That there is nothing more is only worth something once there would be that.
+    """
+    return ChangeSource(
+        stream.store,
+        after=after,
+        settings=_SETTINGS,
+        is_sharded=stream.is_sharded,
+        through=joint.cluster_time,
+    )

@@ -6,20 +6,26 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bson.timestamp import Timestamp
 from pymongo.errors import ConnectionFailure, CursorNotFound, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from medici_py.backoff import backoff_secs
 from medici_py.change_events import ChangePosition, StoredChange, change_pipeline, read_change
-from medici_py.driver import ChangeStream, Database, adopt, capabilities, watch
+from medici_py.driver import ChangeStream, Database, adopt, capabilities, start_session, watch
 from medici_py.errors import MediciError, UnsupportedDeploymentError
 from medici_py.task_end import end_task
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.client_session import AsyncClientSession
 
 # CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
 _HISTORY_LOST = frozenset({136, 260, 280, 286})
 _CURSOR_KILLED = 237  # somebody ended the cursor, not the wish to follow the changes
 _NO_CHANGE_STREAMS = 40573  # Location40573: a standalone mongod's answer to $changeStream
+_MAJORITY = ReadConcern("majority")  # Change streams have it anyhow; to wait for a time it has to be said.
 _RESUMABLE_LABEL = "ResumableChangeStreamError"
 _FIRST_PAUSE_SECS = 0.1
 _LONGEST_PAUSE_SECS = 5.0
@@ -89,6 +95,8 @@ class ChangeFeed:
         database: Of PyMongo Async or Motor.
         books: Names of the books wanted; None for all.
         after: Where to begin; None for now, that is the moment of `open`.
+        through: A cluster time whose commits every answer knows, "there is none so far" above all. Without it
+            an answer is what a majority is known to have, which may be older than what was committed.
         settings: How patient to be.
         jitter: Random numbers from 0 to 1.
         monotonic: A clock, in seconds.
@@ -100,6 +108,7 @@ class ChangeFeed:
         books: Collection[str] | None,
         *,
         after: ChangePosition | None = None,
+        through: Timestamp | None = None,
         settings: FeedSettings | None = None,
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
@@ -108,6 +117,7 @@ class ChangeFeed:
             database,
             books,
             after=after,
+            through=through,
             settings=settings or FeedSettings(),
             jitter=jitter,
             monotonic=monotonic,
@@ -174,6 +184,7 @@ class _ResumingStream:
         books: Collection[str] | None,
         *,
         after: ChangePosition | None,
+        through: Timestamp | None,
         settings: FeedSettings,
         jitter: Callable[[], float],
         monotonic: Callable[[], float],
@@ -182,10 +193,12 @@ class _ResumingStream:
         self.position = replace(after, seen=0, since=None) if after else ChangePosition(None, None)
         self._database = database
         self._pipeline = change_pipeline(books)
+        self._through = through
         self._settings = settings
         self._jitter = jitter
         self._monotonic = monotonic
         self._stream: ChangeStream | None = None
+        self._session: AsyncClientSession | None = None
         self._failures = 0
         self._failing_since = 0.0
 
@@ -211,10 +224,13 @@ class _ResumingStream:
     async def close(self) -> None:
         """Close the cursor on the server. Idempotent."""
         stream, self._stream = self._stream, None
-        if stream is not None:
-            with contextlib.suppress(PyMongoError, TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECS):
+        session, self._session = self._session, None
+        with contextlib.suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECS):
+                if stream is not None:
                     await stream.close()
+        if session is not None:
+            await session.end_session()
 
     @property
     def _answer_secs(self) -> float:
@@ -223,16 +239,28 @@ class _ResumingStream:
     async def _open_stream(self) -> None:
         if not capabilities(self._database).transactions:
             raise UnsupportedDeploymentError("mongomock has no change streams; use a real MongoDB for this.")
+        database = adopt(self._database)
+        options: dict[str, Any] = self.position.watch_options()
+        if self._through is not None:
+            database = database.with_options(read_concern=_MAJORITY)
+            options["session"] = await self._session_through(self._through)
         self._stream = await watch(
-            adopt(self._database),
+            database,
             self._pipeline,
             batch_size=_BATCH_SIZE,
             max_await_time_ms=self._settings.max_await_time_ms,
-            **self.position.watch_options(),
+            **options,
         )
         # Without a position the place "now" is this stream's: a resumption must not mean a later "now".
         if self.position.token is None and self._stream.resume_token is not None:
             self.position = replace(self.position, token=self._stream.resume_token)
+
+    async def _session_through(self, time: Timestamp) -> "AsyncClientSession":
+        """Return a session in which whichever server answers waits until it knows the commits of *time*."""
+        if self._session is None:
+            self._session = await start_session(self._database.client, causal_consistency=True)
+            self._session.advance_operation_time(time)
+        return self._session
 
     async def _read(self) -> StoredChange | None:
         stream = self._stream

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from bson.timestamp import Timestamp
+
 from medici_py.change_assembly import as_inserted, book_of, in_posting_order, is_complete, named_legs
 from medici_py.change_entries import Entry, EntryAssembly, JournalEntry, VoidEntry, template_code
 from medici_py.change_events import ChangePosition
@@ -19,15 +21,22 @@ class ChangeSource:
         after: Where to begin; None for the moment of `open`.
         settings: How patient to be with the server.
         is_sharded: Whether the answers of several servers are merged.
+        through: A cluster time whose commits every answer knows; see `ChangeFeed`.
     """
 
     def __init__(
-        self, store: Store, *, after: ChangePosition | None, settings: FeedSettings, is_sharded: bool
+        self,
+        store: Store,
+        *,
+        after: ChangePosition | None,
+        settings: FeedSettings,
+        is_sharded: bool,
+        through: Timestamp | None = None,
     ) -> None:
         self._store = store
         self._is_sharded = is_sharded
         self._newest = after
-        self._feed = ChangeFeed(store.database, None, after=after, settings=settings)
+        self._feed = ChangeFeed(store.database, None, after=after, through=through, settings=settings)
         self._assembly = EntryAssembly()
 
     @property
