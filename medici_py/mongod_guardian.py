@@ -39,7 +39,6 @@ LOG_FILE_NAME = "mongod.log"
 _PARENT_CHECK_SECS = (
     0.5  # a forked child of the parent may hold the pipe open, so the pipe alone is not trusted
 )
-_MONGOD_STOP_SECS = 10.0
 _PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
 
 
@@ -152,12 +151,8 @@ def _wait_for_reason_to_stop(mongod: subprocess.Popen[bytes], wake_fd: int, pare
 
 
 def _stop(mongod: subprocess.Popen[bytes]) -> None:
-    mongod.terminate()
-    try:
-        mongod.wait(_MONGOD_STOP_SECS)
-    except subprocess.TimeoutExpired:
-        mongod.kill()
-        mongod.wait()
+    mongod.kill()  # Its data goes with it: an orderly shutdown would take a second and save nothing.
+    mongod.wait()
 
 
 def _sweep_abandoned(temp_root: Path) -> None:
