@@ -34,6 +34,7 @@ from medici_py.errors import (
     InvalidQueryError,
     JournalAlreadyVoidedError,
     JournalNotFoundError,
+    JournalTakenBackError,
     MediciError,
     RunningBalancesError,
     TemplateChangedError,
@@ -61,6 +62,7 @@ from medici_py.rollups import RollUpRefusedError, RollUpReport, RollUpUnderWayEr
 from medici_py.store import init_models, sync_indexes
 from medici_py.subscription_lag import SubscriptionLag, subscription_lags
 from medici_py.subscription_rows import SubscriptionMismatchError
+from medici_py.taking_back import take_back
 from medici_py.template_legs import Layer, Side, TemplateLeg
 from medici_py.template_params import TemplateParams
 from medici_py.template_registry import StoredTemplate, read_templates, register_templates
@@ -83,6 +85,7 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "Balance",
     "LedgerPage",
     "exactly",
+    "take_back",
     # transaction templates
     "TransactionTemplate",
     "TemplateParams",
@@ -134,6 +137,7 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "InvalidQueryError",
     "JournalNotFoundError",
     "JournalAlreadyVoidedError",
+    "JournalTakenBackError",
     "ConsistencyError",
     "IncompleteJournalError",
     "UnreadableDocumentError",

@@ -1,7 +1,7 @@
 """What an auditor makes of a journal and its legs, and of a void and its reversal. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ from medici_py.differences import (
 )
 from medici_py.documents import Journal, Transaction
 from medici_py.errors import UnreadableDocumentError
+from medici_py.journal_header import taken_back_by
 from medici_py.running_rows import dimension_values
 from medici_py.sums import Sums, leg_sums
 from medici_py.void import void_text
@@ -187,27 +188,49 @@ def _sides(legs: Iterable[Document], fields: Sequence[str], *, swapped: bool = F
     return found
 
 
-def judge_void(original: WithLegs, followers: Mapping[Any, Relation], rules: AuditRules) -> list[Difference]:
+def judge_void(
+    original: WithLegs,
+    followers: Mapping[Any, Relation],
+    rules: AuditRules,
+    *,
+    undone: Collection[Any] = (),
+) -> list[Difference]:
     """Return what is wrong about how a journal of the book is reversed.
 
     Args:
         original: The journal, voided or not.
-        followers: The journals that refer to it, by id, and what they are to it.
+        followers: The journals that refer to it, or have taken it back, by id, and what they are to it.
         rules: Those of the book.
+        undone: Those of *followers* that were voided themselves.
     """
     book, journal = rules.book, original.journal["_id"]
-    made_by_void = [one for one, what in followers.items() if what in (Relation.REVERSES, Relation.DIFFERS)]
+    taker = taken_back_by(original.journal)
+    taking_back = [taker] if taker in followers else []
+    others = [(one, what) for one, what in followers.items() if one != taker]
+    made_by_void = [one for one, what in others if what in (Relation.REVERSES, Relation.DIFFERS)]
     if not original.journal.get("voided"):
-        return [ReversalOfStanding(book, journal, one) for one in made_by_void]
+        wrong = [WrongReversal(book, journal, one) for one in taking_back if not _swaps(followers[one])]
+        return [*wrong, *(ReversalOfStanding(book, journal, one) for one in made_by_void)]
     # Somebody may have changed the text of the one that reverses it.
-    reversals = made_by_void or [one for one, what in followers.items() if what is Relation.MIRRORS]
-    match reversals:
+    by_void = made_by_void or [one for one, what in others if what is Relation.MIRRORS]
+    match _in_force([*by_void, *taking_back], undone):
         case []:
             return [MissingReversal(book, journal)] if _moves_anything(original.legs) else []
         case [one]:
-            return [WrongReversal(book, journal, one)] if followers[one] is Relation.DIFFERS else []
-        case _:
+            return [] if _swaps(followers[one]) else [WrongReversal(book, journal, one)]
+        case reversals:
             return [SeveralReversals(book, journal, tuple(reversals))]
+
+
+def _swaps(what: Relation) -> bool:
+    return what in (Relation.REVERSES, Relation.MIRRORS)
+
+
+def _in_force(reversals: Sequence[Any], undone: Collection[Any]) -> Sequence[Any]:
+    """Return those of several *reversals* that were not voided, and one where all of them were."""
+    if len(reversals) < 2:
+        return reversals
+    return [one for one in reversals if one not in undone] or reversals[:1]
 
 
 def _moves_anything(legs: Iterable[Document]) -> bool:

@@ -7,9 +7,10 @@ from typing import Any, Self, Unpack
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py.accounts import AccountLike, parse_query_paths, with_ancestors
-from medici_py.balances import Balance, BalanceEngine, EntrySums
+from medici_py.accounts import AccountLike, parse_query_paths
+from medici_py.balances import Balance
 from medici_py.batch import EntryBatch
+from medici_py.book_reader import BookReader
 from medici_py.book_settings import (
     DEFAULT_MAX_ACCOUNT_PATH,
     DEFAULT_PRECISION,
@@ -20,6 +21,7 @@ from medici_py.book_settings import (
     parse_dimensions,
 )
 from medici_py.book_state import BookState
+from medici_py.book_upkeep import BookUpkeep
 from medici_py.change_buffer import Overflow
 from medici_py.change_events import ChangePosition
 from medici_py.change_filter import ALL_KINDS, ChangeFilter, followed_books
@@ -31,10 +33,8 @@ from medici_py.driver import (
     Document,
     Session,
     adopt_session,
-    aggregate,
     has_transaction,
     is_database,
-    refusing_standalone,
 )
 from medici_py.durable_position import DEFAULT_MARGIN
 from medici_py.durable_subscription import DEFAULT_IDLE_SECS, DurableSubscription, Start
@@ -47,21 +47,19 @@ from medici_py.errors import (
     TransactionError,
 )
 from medici_py.group_commit import CommitStats
-from medici_py.history import History
 from medici_py.instants import InstantLike, utc_now
 from medici_py.journal_poster import JournalPoster
 from medici_py.leases import DEFAULT_TTL_SECS
-from medici_py.ledger import LedgerPage, LedgerReader, parse_page
+from medici_py.ledger import LedgerPage, parse_page
 from medici_py.leg_fields import entry_text
 from medici_py.money import DecimalStorage
 from medici_py.query import LegQuery, parse_leg_query, parse_object_id
-from medici_py.reads import Reads, asking, read_options
-from medici_py.rebuild import RebuildProgress, RebuildReport, rebuild_balances
-from medici_py.rollups import RollUpProgress, RollUpReport, roll_up
-from medici_py.running_balances import RunningBalances
+from medici_py.reads import Reads, read_options
+from medici_py.rebuild import RebuildProgress, RebuildReport
+from medici_py.rollups import RollUpProgress, RollUpReport
 from medici_py.store import Store
 from medici_py.subscription_filter import DEFAULT_KINDS
-from medici_py.verify import VerifyProgress, VerifyReport, verify_book
+from medici_py.verify import VerifyProgress, VerifyReport
 from medici_py.voiding import JournalVoider
 
 
@@ -139,29 +137,14 @@ class Book:
             )
         self.name = name
         self._store = Store(database)
-        self._rules = EntryRules(
-            book=name,
-            precision=settings.precision,
-            max_account_path=settings.max_account_path,
-            storage=decimal_storage,
-            dimensions=settings.dimensions,
-            server_ids=not running_balances,
-            transaction_model=transaction_model,
-            journal_model=journal_model,
-            codec_options=self._store.codec_options,
-        )
+        self._rules = EntryRules.of(settings, self._store.codec_options)
         self._clock = clock
         self._poster = JournalPoster(
             self._store, self._rules, clock, running_balances=running_balances, group_commit=group_commit
         )
         self._voider = JournalVoider(self._store, self._rules, clock, running_balances=running_balances)
-        self._balances: BalanceEngine = RunningBalances(
-            self._store,
-            self._state,
-            entries=EntrySums(self._store, precision=settings.precision),
-            history=History(self._store, precision=settings.precision, clock=clock),
-        )
-        self._ledger = LedgerReader(self._store, transaction_model)
+        self._reader = BookReader(self._store, settings, self._state, clock)
+        self._upkeep = BookUpkeep(settings, self._rules, self._poster, clock)
 
     def __repr__(self) -> str:
         return f"<Book {self.name!r} in {self._store.database.name!r}>"
@@ -262,8 +245,7 @@ class Book:
             end_tx_id=end_tx_id,
             at=at,
         )
-        with asking(query):
-            return Balance.of(await self._balances.turnover(query, read_options(reads)))
+        return await self._reader.balance(query, read_options(reads))
 
     async def balances(
         self,
@@ -286,9 +268,7 @@ class Book:
             InvalidQueryError: If an argument cannot mean anything.
             UnreadableDocumentError: If a matching leg stores an amount that is no number.
         """
-        query = self._query(account, extra)
-        with asking(query):
-            return await self._balances.by_account(query, read_options(reads))
+        return await self._reader.balances(self._query(account, extra), read_options(reads))
 
     async def ledger(
         self,
@@ -322,8 +302,7 @@ class Book:
         """
         query = self._query(account, extra, start_date=start_date, end_date=end_date)
         pages = parse_page(per_page, page)
-        with asking(query):
-            return await self._ledger.page(query, read_options(reads), pages, oldest_first=reverse)
+        return await self._reader.page(query, read_options(reads), pages, oldest_first=reverse)
 
     def stream(
         self,
@@ -341,7 +320,7 @@ class Book:
             InvalidQueryError: If an argument cannot mean anything; at the call, not at the first leg.
         """
         query = self._query(account, extra, start_date=start_date, end_date=end_date)
-        return self._ledger.stream(query, read_options(reads), oldest_first=reverse)
+        return self._reader.stream(query, read_options(reads), oldest_first=reverse)
 
     async def void(
         self,
@@ -474,17 +453,7 @@ class Book:
 
     async def list_accounts(self, **reads: Unpack[Reads]) -> list[str]:
         """Return every account of the book and everything above one, sorted by code point."""
-        options = read_options(reads)
-        legs = self._store.transactions_for(options)
-        with refusing_standalone():
-            # Not distinct(), whose whole answer has to fit into one document of 16 MB.
-            rows = await aggregate(
-                legs,
-                [{"$match": {"book": self.name}}, {"$group": {"_id": "$accounts"}}],
-                session=options.session,
-            )
-            found = [row["_id"] async for row in rows]
-        return with_ancestors(account for account in found if isinstance(account, str))
+        return await self._reader.accounts(read_options(reads))
 
     async def writelock_accounts(self, accounts: Sequence[str], *, session: Session) -> "Book":
         """Lock *accounts* until the transaction of *session* ends, against others that lock them.
@@ -518,15 +487,7 @@ class Book:
             SnapshotExpiredError: If the server did not keep its snapshot for as long as it took.
             UnsupportedDeploymentError: If the server has no transactions.
         """
-        return await verify_book(
-            self._store,
-            self.name,
-            precision=self.settings.precision,
-            fields=self._rules.dimension_fields,
-            transaction_model=self.settings.transaction_model,
-            journal_model=self.settings.journal_model,
-            progress=progress,
-        )
+        return await self._upkeep.verify(progress)
 
     async def rebuild_balances(
         self, *, progress: Callable[[RebuildProgress], None] | None = None
@@ -544,17 +505,7 @@ class Book:
             CorrectionTooLargeError: If a balance is more than a row can hold.
             SnapshotExpiredError: If the server did not keep its snapshot for as long as it took.
         """
-        try:
-            return await rebuild_balances(
-                self._store,
-                self.name,
-                running_balances=self.settings.running_balances,
-                fields=self._rules.dimension_fields,
-                precision=self.settings.precision,
-                progress=progress,
-            )
-        finally:
-            self._poster.desk.forget_state(self.name)
+        return await self._upkeep.rebuild_balances(progress)
 
     async def roll_up(self, *, progress: Callable[[RollUpProgress], None] | None = None) -> RollUpReport:
         """Roll the entries up to last midnight, so that balances of the past stay quick; run it daily.
@@ -568,16 +519,7 @@ class Book:
             RollUpRefusedError: If the book keeps no running balances.
             RollUpUnderWayError: If another process rolls the book up.
         """
-        try:
-            return await roll_up(
-                self._store,
-                BookState(self.name, running_balances=True),
-                precision=self.settings.precision,
-                now=self._clock(),
-                progress=progress,
-            )
-        finally:
-            self._poster.desk.forget_state(self.name)
+        return await self._upkeep.roll_up(progress)
 
     async def _state(self, book: str) -> BookState:
         return await self._poster.desk.state_for_reading(book)

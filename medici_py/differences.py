@@ -41,6 +41,23 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalDifference(Difference):
+    """Something about a journal of the book.
+
+    Attributes:
+        journal: Its id.
+    """
+
+    journal: Any
+
+    def _what(self) -> str:
+        return f"journal {self.journal}: {self._finding()}"
+
+    def _finding(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadableDocument(Difference):
     """A journal or a leg that cannot be read as one, such as an amount that is a text."""
 
@@ -54,55 +71,50 @@ class UnreadableDocument(Difference):
 
 
 @dataclass(frozen=True, slots=True)
-class EmptyJournal(Difference):
+class EmptyJournal(JournalDifference):
     """A journal that neither names a leg nor has one."""
-
-    journal: Any
 
     advice = "Delete the journal, or restore its legs from a backup."
 
-    def _what(self) -> str:
-        return f"journal {self.journal}: it should have legs, it names none and none is stored"
+    def _finding(self) -> str:
+        return "it should have legs, it names none and none is stored"
 
 
 @dataclass(frozen=True, slots=True)
-class MissingLeg(Difference):
+class MissingLeg(JournalDifference):
     """A leg that its journal names and that is not stored."""
 
-    journal: Any
     leg: Any
 
     advice = "Restore the leg from a backup, or post an entry that makes up for it."
 
-    def _what(self) -> str:
-        return f"journal {self.journal}: leg {self.leg} is named, but no such leg is stored under the journal"
+    def _finding(self) -> str:
+        return f"leg {self.leg} is named, but no such leg is stored under the journal"
 
 
 @dataclass(frozen=True, slots=True)
-class ExtraLeg(Difference):
+class ExtraLeg(JournalDifference):
     """A leg stored under a journal that does not name it."""
 
-    journal: Any
     leg: Any
     account: str
 
     advice = "Add it to the journal's _transactions, or delete it and rebuild the balances."
 
-    def _what(self) -> str:
-        return f"journal {self.journal}: leg {self.leg} on {self.account!r} is stored, but not named"
+    def _finding(self) -> str:
+        return f"leg {self.leg} on {self.account!r} is stored, but not named"
 
 
 @dataclass(frozen=True, slots=True)
-class LegNamedTwice(Difference):
+class LegNamedTwice(JournalDifference):
     """A leg that its journal names more than once."""
 
-    journal: Any
     leg: Any
 
     advice = "Remove the repeated id from the journal's _transactions."
 
-    def _what(self) -> str:
-        return f"journal {self.journal}: leg {self.leg} should be named once, it is named more often"
+    def _finding(self) -> str:
+        return f"leg {self.leg} should be named once, it is named more often"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +140,24 @@ class OrphanLeg(Difference):
 
 
 @dataclass(frozen=True, slots=True)
-class UnbalancedJournal(Difference):
+class UnbalancedJournal(JournalDifference):
     """A journal whose debits do not equal its credits.
 
     Attributes:
         values: Where legs store the dimensions, and the values in which it does not balance.
     """
 
-    journal: Any
     values: tuple[tuple[str, Any], ...]
     debit: Decimal
     credit: Decimal
 
     advice = "Post an entry that makes up for it, or correct its legs and rebuild the balances."
 
-    def _what(self) -> str:
+    def _finding(self) -> str:
         total = exact_sum((self.credit, self.debit.copy_negate()))
         within = "".join(f" in {name} {value!r}" for name, value in self.values)
         return (
-            f"journal {self.journal}: debits {self.debit:f} should equal credits {self.credit:f}{within}, "
-            f"the difference is {total:f}"
+            f"debits {self.debit:f} should equal credits {self.credit:f}{within}, the difference is {total:f}"
         )
 
 
@@ -180,62 +190,52 @@ class WrongFlag(LegContradiction):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingReversal(Difference):
+class MissingReversal(JournalDifference):
     """A voided journal that no journal reverses."""
-
-    journal: Any
 
     advice = (
         "Often of a void that crashed: remove voided and void_reason from it and its legs, and void it again."
     )
 
-    def _what(self) -> str:
-        return f"journal {self.journal}: it is voided, one journal should reverse it, none does"
+    def _finding(self) -> str:
+        return "it is voided, one journal should reverse it, none does"
 
 
 @dataclass(frozen=True, slots=True)
-class SeveralReversals(Difference):
+class SeveralReversals(JournalDifference):
     """A voided journal that is reversed more than once."""
 
-    journal: Any
     reversals: tuple[Any, ...]
 
     advice = "Often of several voids at once by Node: void all of these but one."
 
-    def _what(self) -> str:
+    def _finding(self) -> str:
         found = ", ".join(str(one) for one in self.reversals)
-        return f"journal {self.journal}: it is voided, one journal should reverse it, these do: {found}"
+        return f"it is voided, one journal should reverse it, these do: {found}"
 
 
 @dataclass(frozen=True, slots=True)
-class WrongReversal(Difference):
+class WrongReversal(JournalDifference):
     """A voided journal whose reversal is not its legs with the sides swapped."""
 
-    journal: Any
     reversal: Any
 
     advice = "Post an entry that makes up for what the reversal has left."
 
-    def _what(self) -> str:
-        return (
-            f"journal {self.journal}: its reversal {self.reversal} should have the same legs with sides "
-            "swapped, it has others"
-        )
+    def _finding(self) -> str:
+        return f"its reversal {self.reversal} should have the same legs with sides swapped, it has others"
 
 
 @dataclass(frozen=True, slots=True)
-class ReversalOfStanding(Difference):
+class ReversalOfStanding(JournalDifference):
     """A journal that is not voided, and yet reversed by one that a void made."""
 
-    journal: Any
     reversal: Any
 
     advice = "Mark the journal and its legs as voided, or void the reversal."
 
-    def _what(self) -> str:
-        return (
-            f"journal {self.journal}: journal {self.reversal} reverses it, so it should be voided, it is not"
-        )
+    def _finding(self) -> str:
+        return f"journal {self.reversal} reverses it, so it should be voided, it is not"
 
 
 @dataclass(frozen=True, slots=True)

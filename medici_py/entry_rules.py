@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
+from medici_py.book_settings import BookSettings
 from medici_py.book_state import dimension_fields
 from medici_py.documents import Journal, Transaction, custom_stored_names
 from medici_py.money import DecimalStorage
@@ -62,3 +63,18 @@ class EntryRules:
         fields = dimension_fields(tuple(self.dimensions), self.transaction_model)
         object.__setattr__(self, "dimension_fields", fields)
         object.__setattr__(self, "checks_legs", bool(custom_stored_names(self.transaction_model)))
+
+    @classmethod
+    def of(cls, settings: BookSettings, codec_options: CodecOptions[Any]) -> Self:
+        """Return the rules of the book of *settings*, in a database with *codec_options*."""
+        return cls(
+            book=settings.name,
+            precision=settings.precision,
+            max_account_path=settings.max_account_path,
+            storage=settings.decimal_storage,
+            dimensions=settings.dimensions,
+            server_ids=not settings.running_balances,
+            transaction_model=settings.transaction_model,
+            journal_model=settings.journal_model,
+            codec_options=codec_options,
+        )

@@ -17,6 +17,7 @@ allowed stands in the message, and the facts are attributes::
       InvalidQueryError                400   a question that cannot mean anything
       JournalNotFoundError             403   (medici's source says 404, its constructor sets 403)
       JournalAlreadyVoidedError        400
+      JournalTakenBackError            400   another journal has taken it back without a void
       ConsistencyError                 400   someone voided the journal meanwhile
       IncompleteJournalError           500   a journal whose legs are not all there
       UnreadableDocumentError          500   a stored document that is no journal or leg
@@ -207,6 +208,36 @@ class JournalAlreadyVoidedError(MediciError):
         super().__init__(f"Journal already voided. Journal {journal_id!s} in book {book!r}.")
         self.journal_id = journal_id
         self.book = book
+
+
+class JournalTakenBackError(MediciError):
+    """Another journal has taken the journal back without voiding it; nothing was written.
+
+    Attributes:
+        journal_id: The journal.
+        book: Name of the book.
+        taken_back_by: The journal that has taken it back.
+        counts_again: Whether that one was voided since, so that the journal counts again.
+    """
+
+    code = 400
+
+    def __init__(
+        self, *, journal_id: object, book: str, taken_back_by: object, counts_again: bool = False
+    ) -> None:
+        way_out = (
+            f"which was voided since, so that it counts again. To take it back again, void the reversal of "
+            f"{taken_back_by!s}: the journal whose legs have that id as _original_journal."
+            if counts_again
+            else "and is not taken back twice. If it shall count again, void that one."
+        )
+        super().__init__(
+            f"Journal {journal_id!s} in book {book!r} was taken back by journal {taken_back_by!s}, {way_out}"
+        )
+        self.journal_id = journal_id
+        self.book = book
+        self.taken_back_by = taken_back_by
+        self.counts_again = counts_again
 
 
 class ConsistencyError(MediciError):

@@ -1,11 +1,12 @@
 """What a journal says of itself beside memo and date: template, correlation and external id, metadata. Pure.
 
-It stands on the journal and never on a leg: Node's void would move it into the legs' meta.
+It stands on the journal and never on a leg: Node's void would move it into the legs' meta. What came later
+stands there, too: which journal has taken it back.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
@@ -17,6 +18,9 @@ from medici_py.leg_fields import entry_text
 
 TRACE_CONTEXT = frozenset({"traceparent", "tracestate"})
 """Keys of metadata that say who asked, not what for: a repeat has its own. Source: W3C Trace Context."""
+
+TAKEN_BACK_BY: Final = "taken_back_by"
+"""Where a stored journal names the journal that has taken it back without voiding it; see `taking_back`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,12 @@ def _content(
     if compared:
         content["metadata"] = compared
     return content
+
+
+def taken_back_by(journal: Mapping[str, Any]) -> ObjectId | None:
+    """Return the id under which a stored *journal* names what has taken it back, if it does."""
+    taker = journal.get(TAKEN_BACK_BY)
+    return taker if isinstance(taker, ObjectId) else None  # Else an application's own, under that name.
 
 
 def parse_reference(name: str, value: object) -> str | None:

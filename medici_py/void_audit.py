@@ -1,4 +1,8 @@
-"""Checks that each voided journal of a book is reversed by exactly one other, and no other journal by any."""
+"""Checks that each voided journal of a book is reversed by exactly one other, and no other journal by any.
+
+A journal that another one has taken back without a void is right if that one swaps its sides, and wrong if it
+was voided besides: Node's medici does not look whether it was taken back.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
@@ -12,6 +16,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from medici_py.audit import AuditRules, Relation, WithLegs, judge_void, relation
 from medici_py.differences import Difference
 from medici_py.driver import Document, aggregate
+from medici_py.journal_header import TAKEN_BACK_BY, taken_back_by
 from medici_py.long_snapshot import long_snapshot
 from medici_py.store import JOURNALS, Store
 
@@ -20,10 +25,11 @@ PAIRS_A_CHUNK = 500
 
 @dataclass(slots=True)
 class _Case:
-    """A journal that is voided or referred to, and who refers to it."""
+    """A journal that is voided, taken back or referred to, and who refers to it or has taken it back."""
 
     original: WithLegs
     followers: dict[Any, Relation] = field(default_factory=dict)
+    undone: set[Any] = field(default_factory=set)
 
 
 class VoidAudit:
@@ -95,18 +101,29 @@ class VoidAudit:
 
     def _add(self, case: _Case, follower: WithLegs) -> None:
         what = relation(case.original, follower, self._rules.fields)
-        if what is not Relation.FOLLOWS:
-            case.followers[follower.journal["_id"]] = what
+        follower_id = follower.journal["_id"]
+        if what is Relation.FOLLOWS and follower_id != taken_back_by(case.original.journal):
+            return
+        case.followers[follower_id] = what
+        if follower.journal.get("voided"):
+            case.undone.add(follower_id)
 
     def _judge(self, case: _Case) -> list[Difference]:
-        return judge_void(case.original, case.followers, self._rules)
+        return judge_void(case.original, case.followers, self._rules, undone=case.undone)
 
     def _pairs(self, wanted: Mapping[str, Any]) -> list[Document]:
-        """Return the stages that give who refers to whom, and who is voided, in the order of the latter."""
+        """Return the stages that give who refers to whom, who has taken back whom, and who is voided.
+
+        In the order of the journals that this is about.
+        """
         book = self._rules.book
-        voided = [
-            {"$match": {"_id": dict(wanted), "book": book, "voided": True}},
-            {"$project": {"_id": {"original": "$_id"}}},
+        taken_back = {TAKEN_BACK_BY: {"$type": "objectId"}}
+        taker = {
+            "$cond": [{"$eq": [{"$type": f"${TAKEN_BACK_BY}"}, "objectId"]}, f"${TAKEN_BACK_BY}", "$$REMOVE"]
+        }
+        marked = [
+            {"$match": {"_id": dict(wanted), "book": book, "$or": [{"voided": True}, taken_back]}},
+            {"$project": {"_id": {"original": "$_id", "follower": taker}}},
         ]
         return [
             {
@@ -117,7 +134,7 @@ class VoidAudit:
                 }
             },
             {"$group": {"_id": {"original": "$_original_journal", "follower": "$_journal"}}},
-            {"$unionWith": {"coll": JOURNALS, "pipeline": voided}},
+            {"$unionWith": {"coll": JOURNALS, "pipeline": marked}},
             {"$sort": {"_id.original": ASCENDING}},
         ]
 

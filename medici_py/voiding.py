@@ -20,12 +20,14 @@ from medici_py.errors import (
     TransactionError,
     UnknownOutcomeError,
 )
+from medici_py.journal_header import TAKEN_BACK_BY
 from medici_py.money import EXACT
 from medici_py.object_ids import new_object_id
 from medici_py.posting_desk import PostingDesk, too_large
 from medici_py.running_rows import RowWrites, row_updates, turnover_of_legs
 from medici_py.store import Store
 from medici_py.sums import SumTooLargeError
+from medici_py.taking_back import require_not_taken_back
 from medici_py.transactions import mongo_transaction, run_in_session
 from medici_py.void import Reversal, reversal_documents, void_text
 
@@ -62,7 +64,8 @@ class JournalVoider:
         Raises:
             JournalNotFoundError: If the book has no such journal.
             JournalAlreadyVoidedError: If it is voided.
-            ConsistencyError: If somebody else voided it meanwhile.
+            JournalTakenBackError: If another journal has taken it back.
+            ConsistencyError: If somebody else changed it meanwhile.
             IncompleteJournalError: If its legs are not all there.
             UnreadableDocumentError: If it, or a leg, cannot be read as what it is.
             RunningBalancesError: If the book must not be written without running balances.
@@ -132,6 +135,7 @@ class JournalVoider:
             raise JournalNotFoundError(journal_id=journal_id, book=book)
         if journal.get("voided"):
             raise JournalAlreadyVoidedError(journal_id=journal_id, book=book)
+        await require_not_taken_back(self._store, journal, session)
         named = Journal.from_document(journal).transactions
         cursor = self._store.transactions.find({"_journal": journal_id, "book": book}, session=session)
         stored = {leg["_id"]: leg async for leg in cursor}
@@ -146,7 +150,11 @@ class JournalVoider:
         self, journal: Document, legs: Sequence[Document], text: str, session: AsyncClientSession | None
     ) -> None:
         flags = {"$set": {"void_reason": text, "voided": True}}
-        unvoided = {"_id": journal["_id"], "voided": {"$ne": True}}
+        unvoided = {
+            "_id": journal["_id"],
+            "voided": {"$ne": True},
+            TAKEN_BACK_BY: {"$eq": journal.get(TAKEN_BACK_BY)},
+        }
         marked = await self._store.journals.update_one(unvoided, flags, session=session)
         if marked.matched_count != 1:
             raise ConsistencyError(

@@ -23,7 +23,7 @@ from stablesats.ledger.collateral_balances import (
 from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
 from stablesats.ledger.collateral_templates import CollateralTemplateCode
 from stablesats.ledger.facade import Ledger
-from stablesats.ledger.reverted_journal import RevertedJournalError, VoidedJournalError
+from stablesats.ledger.reverted_journal import RevertedJournalError, VoidedJournalError, VoidedReversalError
 from stablesats.ledger.templates import AmountError, TemplateCode
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "RevertedJournalError",
     "TemplateCode",
     "VoidedJournalError",
+    "VoidedReversalError",
     "allocation_for",
     "collateral_difference",
 ]

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from medici_py import Balance
 from stablesats.errors import StablesatsError
-from stablesats.ledger.chart import Account, Currency, Layer
+from stablesats.ledger.chart import Account, ChartAccount, Currency, Layer
 
 BalanceLookup = Callable[[Account, Currency], int]
 """Settled credit minus debit of an account in a currency, in minor units."""
@@ -26,7 +26,7 @@ class LiveAccounts(Protocol):
         ...
 
 
-def whole_minor(balance: Decimal, currency: Currency, *accounts: Account) -> int:
+def whole_minor(balance: Decimal, currency: Currency, *accounts: ChartAccount) -> int:
     """*balance* of *accounts* as the whole number of minor units that it must be.
 
     Raises:

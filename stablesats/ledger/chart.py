@@ -23,6 +23,7 @@ __all__ = [
     "STABLESATS_BOOK",
     "Account",
     "AccountSpec",
+    "ChartAccount",
     "Currency",
     "Layer",
     "NormalSide",
@@ -62,7 +63,7 @@ class AccountSpec:
     """What is fixed about one account.
 
     Attributes:
-        id: The fixed id that stablesats-rs gave it.
+        id: Its fixed id.
         book: Name of the book that it belongs to.
         normal_side: The side on which its balance is expected to stand.
         currencies: The currencies that a leg on it may have.
@@ -78,6 +79,47 @@ class AccountSpec:
     version: int = 1
 
 
+class ChartAccount(Enum):
+    """An account of the dealer's books; the member's name is the account path in the ledger."""
+
+    _value_: AccountSpec
+
+    @property
+    def code(self) -> str:
+        """The account path in the ledger."""
+        return self.name
+
+    @property
+    def id(self) -> UUID:
+        """The fixed id of this account."""
+        return self.value.id
+
+    @property
+    def book(self) -> str:
+        """Name of the book that this account belongs to."""
+        return self.value.book
+
+    @property
+    def normal_side(self) -> NormalSide:
+        """The side on which the balance is expected to stand."""
+        return self.value.normal_side
+
+    @property
+    def currencies(self) -> tuple[Currency, ...]:
+        """The currencies that a leg on this account may have."""
+        return self.value.currencies
+
+    @property
+    def meaning(self) -> str:
+        """One sentence on what a balance of this account says."""
+        return self.value.meaning
+
+    @property
+    def version(self) -> int:
+        """Which definition of the account this is, from 1."""
+        return self.value.version
+
+
 def _spec(
     id_: str, book: str, side: NormalSide, currencies: tuple[Currency, ...], meaning: str
 ) -> AccountSpec:
@@ -90,8 +132,8 @@ _DEBIT = NormalSide.DEBIT
 _CREDIT = NormalSide.CREDIT
 
 
-class Account(Enum):
-    """The dealer's eleven accounts; the member's name is the account path in the ledger."""
+class Account(ChartAccount):
+    """The dealer's eleven accounts of trades and position, with the codes and ids of stablesats-rs."""
 
     EXTERNAL_OMNIBUS = _spec(
         "10000000-1000-0000-0000-000000000000",
@@ -170,38 +212,3 @@ class Account(Enum):
         _BTC,
         "Bitcoin side of accepted quotes.",
     )
-
-    @property
-    def code(self) -> str:
-        """The account path in the ledger, the same as the account code of stablesats-rs."""
-        return self.name
-
-    @property
-    def id(self) -> UUID:
-        """The fixed id that stablesats-rs gave this account."""
-        return self.value.id
-
-    @property
-    def book(self) -> str:
-        """Name of the book that this account belongs to."""
-        return self.value.book
-
-    @property
-    def normal_side(self) -> NormalSide:
-        """The side on which the balance is expected to stand."""
-        return self.value.normal_side
-
-    @property
-    def currencies(self) -> tuple[Currency, ...]:
-        """The currencies that a leg on this account may have."""
-        return self.value.currencies
-
-    @property
-    def meaning(self) -> str:
-        """One sentence on what a balance of this account says."""
-        return self.value.meaning
-
-    @property
-    def version(self) -> int:
-        """Which definition of the account this is, from 1."""
-        return self.value.version

@@ -12,17 +12,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 from medici_py.template_definition import definition_differences, shown_differences
 from stablesats.errors import StablesatsError
-from stablesats.ledger.chart import BOOK_IDS, Account
+from stablesats.ledger.chart import BOOK_IDS, Account, ChartAccount
 from stablesats.ledger.collateral_chart import COLLATERAL_BOOK_IDS, CollateralAccount
+from stablesats.unordered_insert import insert_unordered
 
 CHART: Final = "stablesats_chart"
-
-_DUPLICATE_KEY: Final = 11000
 
 
 class ChartChangedError(StablesatsError):
@@ -99,7 +97,7 @@ def _book_entries(ids: Mapping[str, UUID]) -> tuple[ChartEntry, ...]:
     )
 
 
-def account_entry(account: Account | CollateralAccount) -> ChartEntry:
+def account_entry(account: ChartAccount) -> ChartEntry:
     """*account* as it is to be registered."""
     return ChartEntry(
         kind="account",
@@ -153,13 +151,9 @@ async def register_chart(
         }
         for entry in missing
     ]
-    try:
-        await collection.insert_many(documents, ordered=False)
-    except BulkWriteError as error:
-        if any(fault["code"] != _DUPLICATE_KEY for fault in error.details["writeErrors"]):
-            raise
-        # Another process was faster with some of them.
-        await _checked(collection, missing)
+    if taken := await insert_unordered(collection, documents):
+        # Another process was faster with these.
+        await _checked(collection, [missing[place] for place in taken])
 
 
 async def is_chart_registered(database: Any) -> bool:

@@ -6,20 +6,17 @@ however many processes it is seen.
 """
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Required, TypedDict, TypeVar, Unpack
-
-from pymongo import ReadPreference
 
 from medici_py import Book, Journal, TemplateParams, TransactionTemplate, post
 from stablesats.errors import StablesatsError
 from stablesats.ledger import collateral_templates as templates
-from stablesats.ledger.balances import LedgerDamagedError
-from stablesats.ledger.chart import Currency, Layer
+from stablesats.ledger.chart import Currency
 from stablesats.ledger.collateral_balances import CollateralBalances, CollateralProfit
 from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
 from stablesats.ledger.collateral_templates import arrived_collateral, sent_collateral, trading_change
 from stablesats.ledger.facade import DIMENSIONS, Reference
+from stablesats.ledger.settled_balances import SettledBalances
 
 P = TypeVar("P", bound=TemplateParams)
 
@@ -69,6 +66,7 @@ class CollateralLedger:
     def __init__(self, database: Any) -> None:
         """Args: database: A PyMongo Async or Motor database on a replica set or sharded cluster."""
         self.book = Book(EXCHANGE_COLLATERAL_BOOK, database, precision=0, dimensions=DIMENSIONS)
+        self._settled = SettledBalances(self.book)
 
     async def deposit_sent(
         self, *, payment_id: str, sats: int, fee_sats: int = 0, **occurrence: Unpack[Occurrence]
@@ -258,17 +256,7 @@ class CollateralLedger:
         Raises:
             LedgerDamagedError: If a balance is not a whole number of satoshi.
         """
-        found = await self.book.balances(
-            [account.code for account in CollateralAccount],
-            {"currency": Currency.BTC.value, "layer": Layer.SETTLED.value},
-            session=session,
-            # A copy that trails would have the book differ from the exchange where it does not.
-            read_preference=ReadPreference.PRIMARY,
-        )
-        return {
-            account: _whole_sats(account, found[account.code].balance) if account.code in found else 0
-            for account in CollateralAccount
-        }
+        return await self._settled.each(tuple(CollateralAccount), Currency.BTC, session=session)
 
     async def balances(self, *, session: Any = None) -> CollateralBalances:
         """Read where the collateral is and where it came from, all of one moment.
@@ -311,11 +299,3 @@ def _key(kind: str, **known_by: object) -> str:
     if not isinstance(id_, str) or not id_.strip():
         raise ExchangeIdError(name, id_)
     return f"{kind}:{id_}"
-
-
-def _whole_sats(account: CollateralAccount, balance: Decimal) -> int:
-    whole = int(balance)
-    if whole != balance:
-        msg = f"{account.code} holds {balance} satoshi, which is not a whole number"
-        raise LedgerDamagedError(msg)
-    return whole

@@ -10,12 +10,10 @@ whole satoshi.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 from uuid import UUID
 
-from stablesats.ledger.chart import Currency, NormalSide
+from stablesats.ledger.chart import AccountSpec, ChartAccount, Currency, NormalSide
 
 EXCHANGE_COLLATERAL_BOOK: Final = "Exchange Collateral"
 
@@ -25,33 +23,17 @@ COLLATERAL_BOOK_IDS: Final[Mapping[str, UUID]] = {
 """The fixed id of the book."""
 
 
-@dataclass(frozen=True, slots=True)
-class CollateralAccountSpec:
-    """What is fixed about one account.
-
-    Attributes:
-        id: Its fixed id.
-        normal_side: The side on which its balance is expected to stand.
-        meaning: One sentence on what its balance says.
-        version: To be raised whenever anything but the meaning changes.
-    """
-
-    id: UUID
-    normal_side: NormalSide
-    meaning: str
-    version: int = 1
-
-
-def _spec(number: int, normal_side: NormalSide, meaning: str) -> CollateralAccountSpec:
-    return CollateralAccountSpec(UUID(f"c1000000-0000-0000-0000-{number:012}"), normal_side, meaning)
+def _spec(number: int, normal_side: NormalSide, meaning: str) -> AccountSpec:
+    id_ = UUID(f"c1000000-0000-0000-0000-{number:012}")
+    return AccountSpec(id_, EXCHANGE_COLLATERAL_BOOK, normal_side, (Currency.BTC,), meaning)
 
 
 _DEBIT = NormalSide.DEBIT
 _CREDIT = NormalSide.CREDIT
 
 
-class CollateralAccount(Enum):
-    """The accounts of the collateral; the member's name is the account path in the ledger."""
+class CollateralAccount(ChartAccount):
+    """The accounts of the collateral, all in bitcoin."""
 
     OKEX_FUNDING = _spec(
         1, _DEBIT, "Asset: bitcoin on the funding account at OKX; a debit is bitcoin that came in."
@@ -78,38 +60,3 @@ class CollateralAccount(Enum):
     REALISED_PROFIT = _spec(
         9, _CREDIT, "Income: what closing positions brought; a credit is a profit, a debit a loss."
     )
-
-    @property
-    def code(self) -> str:
-        """The account path in the ledger."""
-        return self.name
-
-    @property
-    def id(self) -> UUID:
-        """The fixed id of this account."""
-        return self.value.id
-
-    @property
-    def book(self) -> str:
-        """Name of the book that this account belongs to."""
-        return EXCHANGE_COLLATERAL_BOOK
-
-    @property
-    def normal_side(self) -> NormalSide:
-        """The side on which the balance is expected to stand."""
-        return self.value.normal_side
-
-    @property
-    def currencies(self) -> tuple[Currency, ...]:
-        """The currencies that a leg on this account may have."""
-        return (Currency.BTC,)
-
-    @property
-    def meaning(self) -> str:
-        """One sentence on what a balance of this account says, and what moves it."""
-        return self.value.meaning
-
-    @property
-    def version(self) -> int:
-        """Which definition of the account this is, from 1."""
-        return self.value.version

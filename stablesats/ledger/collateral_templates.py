@@ -5,15 +5,13 @@ rebate, paid or received), its param is signed as the exchange reports it, what 
 and the sign chooses the sides.
 """
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
-from medici_py import Layer, Side, TemplateLeg, TemplateParams, TransactionTemplate
+from medici_py import Side, TemplateLeg, TemplateParams, TransactionTemplate
 from stablesats.ledger.chart import Currency
 from stablesats.ledger.collateral_chart import CollateralAccount
-from stablesats.ledger.templates import AmountError
+from stablesats.ledger.templates import AmountError, first_version, opposite, settled_leg
 
 
 class CollateralTemplateCode(StrEnum):
@@ -105,197 +103,148 @@ def _require_positive(name: str, amount: int) -> None:
         raise AmountError(msg)
 
 
-def _leg(entry_type: str, account: CollateralAccount, side: Side, sats: int) -> TemplateLeg:
-    return TemplateLeg(
-        account=account.code,
-        side=side,
-        amount=sats,
-        currency=Currency.BTC.value,
-        entry_type=f"{entry_type}_{Currency.BTC}_{'CR' if side is Side.CREDIT else 'DR'}",
-        layer=Layer.SETTLED,
-    )
-
-
-def _on_chain(
-    code: CollateralTemplateCode,
-    *,
-    source: CollateralAccount,
-    transit: CollateralAccount,
-    comes_back: bool = False,
-) -> Callable[[SentCollateral], tuple[TemplateLeg, ...]]:
-    """Legs of what goes from *source* on chain, its fee on top; or of what comes back, with its fee."""
-    given, taken = (Side.DEBIT, Side.CREDIT) if comes_back else (Side.CREDIT, Side.DEBIT)
-
-    def legs(params: SentCollateral) -> tuple[TemplateLeg, ...]:
-        moved = (
-            _leg(code, source, given, params.sats + params.fee_sats),
-            _leg(code, transit, taken, params.sats),
-        )
-        if params.fee_sats == 0:
-            return moved
-        return (*moved, _leg(f"{code}_FEE", CollateralAccount.ONCHAIN_FEES, taken, params.fee_sats))
-
-    return legs
-
-
-def _arrival(
-    code: CollateralTemplateCode, *, transit: CollateralAccount, target: CollateralAccount
-) -> Callable[[ArrivedCollateral], tuple[TemplateLeg, ...]]:
-    """Legs of what was in *transit* and is in *target* now."""
-
-    def legs(params: ArrivedCollateral) -> tuple[TemplateLeg, ...]:
-        return (
-            _leg(code, transit, Side.CREDIT, params.sats),
-            _leg(code, target, Side.DEBIT, params.sats),
-        )
-
-    return legs
-
-
-def _trading(
-    code: CollateralTemplateCode, *, against: CollateralAccount
-) -> Callable[[TradingChange], tuple[TemplateLeg, ...]]:
-    """Legs of what the trading account gained from *against*, or lost to it."""
-
-    def legs(params: TradingChange) -> tuple[TemplateLeg, ...]:
-        gained, counter = (Side.DEBIT, Side.CREDIT) if params.change_sats > 0 else (Side.CREDIT, Side.DEBIT)
-        sats = abs(params.change_sats)
-        return (
-            _leg(code, CollateralAccount.OKEX_TRADING, gained, sats),
-            _leg(code, against, counter, sats),
-        )
-
-    return legs
-
-
 _SENT_SAMPLES: Final = (SentCollateral(sats=1_000_000, fee_sats=500), SentCollateral(sats=1_000_000))
 _ARRIVED_SAMPLES: Final = (ArrivedCollateral(sats=1_000_000),)
 _TRADING_SAMPLES: Final = (TradingChange(change_sats=200), TradingChange(change_sats=-200))
 
-DEPOSIT_SENT: Final = TransactionTemplate(
-    code=CollateralTemplateCode.DEPOSIT_SENT.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000001"),
-    description="The treasury sent bitcoin to OKX; the network fee is on top.",
-    params=SentCollateral,
-    legs=_on_chain(
-        CollateralTemplateCode.DEPOSIT_SENT,
-        source=CollateralAccount.HOT_WALLET_COLLATERAL,
-        transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
-    ),
-    samples=_SENT_SAMPLES,
+
+def _on_chain(
+    code: CollateralTemplateCode,
+    id_: str,
+    description: str,
+    *,
+    source: CollateralAccount,
+    transit: CollateralAccount,
+    comes_back: bool = False,
+) -> TransactionTemplate[SentCollateral]:
+    """What goes from *source* on chain, its fee on top; or what comes back, with its fee."""
+    given = Side.DEBIT if comes_back else Side.CREDIT
+    taken = opposite(given)
+
+    def legs(params: SentCollateral) -> tuple[TemplateLeg, ...]:
+        moved = (
+            settled_leg(code, source, given, params.sats + params.fee_sats, Currency.BTC),
+            settled_leg(code, transit, taken, params.sats, Currency.BTC),
+        )
+        if params.fee_sats == 0:
+            return moved
+        fees = CollateralAccount.ONCHAIN_FEES
+        return (*moved, settled_leg(f"{code}_FEE", fees, taken, params.fee_sats, Currency.BTC))
+
+    return first_version(code, id_, description, _SENT_SAMPLES, legs)
+
+
+def _arrival(
+    code: CollateralTemplateCode,
+    id_: str,
+    description: str,
+    *,
+    transit: CollateralAccount,
+    target: CollateralAccount,
+) -> TransactionTemplate[ArrivedCollateral]:
+    """What was in *transit* and is in *target* now."""
+
+    def legs(params: ArrivedCollateral) -> tuple[TemplateLeg, ...]:
+        return (
+            settled_leg(code, transit, Side.CREDIT, params.sats, Currency.BTC),
+            settled_leg(code, target, Side.DEBIT, params.sats, Currency.BTC),
+        )
+
+    return first_version(code, id_, description, _ARRIVED_SAMPLES, legs)
+
+
+def _trading(
+    code: CollateralTemplateCode, id_: str, description: str, *, against: CollateralAccount
+) -> TransactionTemplate[TradingChange]:
+    """What the trading account gained from *against*, or lost to it."""
+
+    def legs(params: TradingChange) -> tuple[TemplateLeg, ...]:
+        gained = Side.DEBIT if params.change_sats > 0 else Side.CREDIT
+        sats = abs(params.change_sats)
+        return (
+            settled_leg(code, CollateralAccount.OKEX_TRADING, gained, sats, Currency.BTC),
+            settled_leg(code, against, opposite(gained), sats, Currency.BTC),
+        )
+
+    return first_version(code, id_, description, _TRADING_SAMPLES, legs)
+
+
+DEPOSIT_SENT: Final = _on_chain(
+    CollateralTemplateCode.DEPOSIT_SENT,
+    "c2000000-0000-0000-0000-000000000001",
+    "The treasury sent bitcoin to OKX; the network fee is on top.",
+    source=CollateralAccount.HOT_WALLET_COLLATERAL,
+    transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
 )
 
-DEPOSIT_RETURNED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.DEPOSIT_RETURNED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000002"),
-    description="Bitcoin that was sent to OKX will never be confirmed: the treasury has it still.",
-    params=SentCollateral,
-    legs=_on_chain(
-        CollateralTemplateCode.DEPOSIT_RETURNED,
-        source=CollateralAccount.HOT_WALLET_COLLATERAL,
-        transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
-        comes_back=True,
-    ),
-    samples=_SENT_SAMPLES,
+DEPOSIT_RETURNED: Final = _on_chain(
+    CollateralTemplateCode.DEPOSIT_RETURNED,
+    "c2000000-0000-0000-0000-000000000002",
+    "Bitcoin that was sent to OKX will never be confirmed: the treasury has it still.",
+    source=CollateralAccount.HOT_WALLET_COLLATERAL,
+    transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
+    comes_back=True,
 )
 
-DEPOSIT_CREDITED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.DEPOSIT_CREDITED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000003"),
-    description="OKX credited a deposit to the funding account.",
-    params=ArrivedCollateral,
-    legs=_arrival(
-        CollateralTemplateCode.DEPOSIT_CREDITED,
-        transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
-        target=CollateralAccount.OKEX_FUNDING,
-    ),
-    samples=_ARRIVED_SAMPLES,
+DEPOSIT_CREDITED: Final = _arrival(
+    CollateralTemplateCode.DEPOSIT_CREDITED,
+    "c2000000-0000-0000-0000-000000000003",
+    "OKX credited a deposit to the funding account.",
+    transit=CollateralAccount.IN_TRANSIT_TO_OKEX,
+    target=CollateralAccount.OKEX_FUNDING,
 )
 
-WITHDRAWAL_REQUESTED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.WITHDRAWAL_REQUESTED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000004"),
-    description="OKX took a withdrawal off the funding account; its fee is on top.",
-    params=SentCollateral,
-    legs=_on_chain(
-        CollateralTemplateCode.WITHDRAWAL_REQUESTED,
-        source=CollateralAccount.OKEX_FUNDING,
-        transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
-    ),
-    samples=_SENT_SAMPLES,
+WITHDRAWAL_REQUESTED: Final = _on_chain(
+    CollateralTemplateCode.WITHDRAWAL_REQUESTED,
+    "c2000000-0000-0000-0000-000000000004",
+    "OKX took a withdrawal off the funding account; its fee is on top.",
+    source=CollateralAccount.OKEX_FUNDING,
+    transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
 )
 
-WITHDRAWAL_RETURNED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.WITHDRAWAL_RETURNED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000005"),
-    description="A withdrawal failed or was cancelled: OKX gave it back, with its fee.",
-    params=SentCollateral,
-    legs=_on_chain(
-        CollateralTemplateCode.WITHDRAWAL_RETURNED,
-        source=CollateralAccount.OKEX_FUNDING,
-        transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
-        comes_back=True,
-    ),
-    samples=_SENT_SAMPLES,
+WITHDRAWAL_RETURNED: Final = _on_chain(
+    CollateralTemplateCode.WITHDRAWAL_RETURNED,
+    "c2000000-0000-0000-0000-000000000005",
+    "A withdrawal failed or was cancelled: OKX gave it back, with its fee.",
+    source=CollateralAccount.OKEX_FUNDING,
+    transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
+    comes_back=True,
 )
 
-WITHDRAWAL_ARRIVED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.WITHDRAWAL_ARRIVED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000006"),
-    description="A withdrawal reached the treasury.",
-    params=ArrivedCollateral,
-    legs=_arrival(
-        CollateralTemplateCode.WITHDRAWAL_ARRIVED,
-        transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
-        target=CollateralAccount.HOT_WALLET_COLLATERAL,
-    ),
-    samples=_ARRIVED_SAMPLES,
+WITHDRAWAL_ARRIVED: Final = _arrival(
+    CollateralTemplateCode.WITHDRAWAL_ARRIVED,
+    "c2000000-0000-0000-0000-000000000006",
+    "A withdrawal reached the treasury.",
+    transit=CollateralAccount.IN_TRANSIT_FROM_OKEX,
+    target=CollateralAccount.HOT_WALLET_COLLATERAL,
 )
 
-TRANSFERRED: Final = TransactionTemplate(
-    code=CollateralTemplateCode.TRANSFERRED.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000007"),
-    description="OKX moved bitcoin from the funding account to the trading account, or back.",
-    params=TradingChange,
-    legs=_trading(CollateralTemplateCode.TRANSFERRED, against=CollateralAccount.OKEX_FUNDING),
-    samples=_TRADING_SAMPLES,
+TRANSFERRED: Final = _trading(
+    CollateralTemplateCode.TRANSFERRED,
+    "c2000000-0000-0000-0000-000000000007",
+    "OKX moved bitcoin from the funding account to the trading account, or back.",
+    against=CollateralAccount.OKEX_FUNDING,
 )
 
-TRADING_FEE: Final = TransactionTemplate(
-    code=CollateralTemplateCode.TRADING_FEE.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000008"),
-    description="OKX took a fee for a trade, or gave a rebate.",
-    params=TradingChange,
-    legs=_trading(CollateralTemplateCode.TRADING_FEE, against=CollateralAccount.TRADING_FEES),
-    samples=_TRADING_SAMPLES,
+TRADING_FEE: Final = _trading(
+    CollateralTemplateCode.TRADING_FEE,
+    "c2000000-0000-0000-0000-000000000008",
+    "OKX took a fee for a trade, or gave a rebate.",
+    against=CollateralAccount.TRADING_FEES,
 )
 
-FUNDING_PAYMENT: Final = TransactionTemplate(
-    code=CollateralTemplateCode.FUNDING_PAYMENT.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-000000000009"),
-    description="The position received or paid funding.",
-    params=TradingChange,
-    legs=_trading(CollateralTemplateCode.FUNDING_PAYMENT, against=CollateralAccount.FUNDING_PAYMENTS),
-    samples=_TRADING_SAMPLES,
+FUNDING_PAYMENT: Final = _trading(
+    CollateralTemplateCode.FUNDING_PAYMENT,
+    "c2000000-0000-0000-0000-000000000009",
+    "The position received or paid funding.",
+    against=CollateralAccount.FUNDING_PAYMENTS,
 )
 
-REALISED_PROFIT: Final = TransactionTemplate(
-    code=CollateralTemplateCode.REALISED_PROFIT.value,
-    version=1,
-    id=UUID("c2000000-0000-0000-0000-00000000000a"),
-    description="A part of the position was closed with a profit or a loss.",
-    params=TradingChange,
-    legs=_trading(CollateralTemplateCode.REALISED_PROFIT, against=CollateralAccount.REALISED_PROFIT),
-    samples=_TRADING_SAMPLES,
+REALISED_PROFIT: Final = _trading(
+    CollateralTemplateCode.REALISED_PROFIT,
+    "c2000000-0000-0000-0000-00000000000a",
+    "A part of the position was closed with a profit or a loss.",
+    against=CollateralAccount.REALISED_PROFIT,
 )
 
 COLLATERAL_TEMPLATES: Final[tuple[TransactionTemplate[Any], ...]] = (

@@ -31,7 +31,7 @@ from stablesats.ledger.chart import (
 )
 from stablesats.ledger.chart_registry import chart_entries, collateral_entries, register_chart
 from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
-from stablesats.ledger.reverted_journal import check_reverted
+from stablesats.ledger.reverted_journal import revert_journal
 from stablesats.ledger.settled_balances import SettledBalances
 from stablesats.ledger.templates import (
     PositionChange,
@@ -44,16 +44,6 @@ from stablesats.ledger.templates import (
 P = TypeVar("P", bound=TemplateParams)
 
 DIMENSIONS: Final[Mapping[str, str | None]] = {"currency": None, "layer": Layer.SETTLED.value}
-
-_LIABILITIES: Final = (
-    Account.STABLESATS_LIABILITY,
-    Account.OKEX_ALLOCATION,
-    Account.BITFINEX_ALLOCATION,
-    Account.STABLESATS_OMNIBUS,
-)
-
-_EVERY: Final = tuple((account, currency) for account in Account for currency in account.currencies)
-"""Each account in each of its currencies, in the order of the chart."""
 
 Reference = Mapping[str, object]
 """What identifies an event elsewhere: ids of trades, payments, positions."""
@@ -166,6 +156,7 @@ class Ledger:
         Raises:
             AmountError: As in `user_buys_usd`.
             VoidedJournalError: If *reverted* was voided: it has been taken back. Nothing is written.
+            VoidedReversalError: If it was taken back, and its reversal voided. Nothing is written.
             RevertedJournalError: If *reverted* is no journal of `user_buys_usd`, or one of other amounts; the
                 error says what it is. Nothing is written.
             DuplicateEntryError: If it was taken back with another date or reference. Nothing is written.
@@ -321,11 +312,7 @@ class Ledger:
         The dollars owed are of one moment; bitcoin and position are read on their own and may be a trade
         apart from them.
         """
-        usd = await self._settled.each(_LIABILITIES, Currency.USD)
-        btc = await self._settled.each([Account.STABLESATS_BTC_WALLET], Currency.BTC)
-        position = await self._settled.each([Account.OKEX_POSITION], Currency.USD)
-        known = usd | btc | position
-        return DealerBalances.of(lambda account, _currency: known[account])
+        return await self._settled.of_dealer()
 
     async def liability_balances(self, session: Any = None) -> LiabilityBalances:
         """Read what users are owed and who hedges it, all of one moment.
@@ -336,8 +323,7 @@ class Ledger:
         Raises:
             LedgerDamagedError: If a balance is not a whole number of cents.
         """
-        known = await self._settled.each(_LIABILITIES, Currency.USD, session=session)
-        return LiabilityBalances.of(lambda account, _currency: known[account])
+        return await self._settled.of_liability(session=session)
 
     async def hedge_target_cents(self) -> int:
         """Dollars that the OKX position has to match, now; one read, so never a trade apart.
@@ -353,12 +339,7 @@ class Ledger:
 
         What one book holds in one currency is of one moment, and so adds up to zero.
         """
-        known: dict[tuple[Account, Currency], int] = {}
-        for book, currency in dict.fromkeys((account.book, currency) for account, currency in _EVERY):
-            accounts = [account for account, each in _EVERY if (account.book, each) == (book, currency)]
-            found = await self._settled.each(accounts, currency)
-            known |= {(account, currency): balance for account, balance in found.items()}
-        return [(account, currency, known[account, currency]) for account, currency in _EVERY]
+        return await self._settled.of_every_account()
 
     async def _revert(
         self,
@@ -370,22 +351,9 @@ class Ledger:
         reference: Reference | None,
         session: Any,
     ) -> Journal:
-        async def check_and_post(session: Any) -> Journal:
-            await check_reverted(self.stablesats, template, amounts, reverted, session=session)
-            return await self._post(
-                template,
-                amounts,
-                at=at,
-                reference=reference,
-                key=f"revert:{reverted}",
-                reverted=reverted,
-                session=session,
-            )
-
-        if session is not None:
-            return await check_and_post(session)
-        result: Journal = await mongo_transaction(self.database.client, check_and_post)
-        return result
+        return await revert_journal(
+            self.stablesats, template, amounts, reverted, at=at, reference=reference, session=session
+        )
 
     async def _post(
         self,
@@ -395,7 +363,6 @@ class Ledger:
         at: datetime,
         reference: Reference | None = None,
         key: str | None = None,
-        reverted: ObjectId | None = None,
         session: Any,
     ) -> Journal:
         # The position has a book of its own; everything else is about users' dollars.
@@ -405,7 +372,6 @@ class Ledger:
             template,
             params,
             external_id=key,
-            correlation_id=None if reverted is None else str(reverted),
             effective=at,
             metadata=reference,
             session=session,

@@ -1,14 +1,23 @@
-"""What a journal must be so that it can be taken back. The check is pure; `check_reverted` reads for it.
+"""Takes a trade's journal back, once: what it must be for that, and the reversal that is posted.
 
-A journal that is taken back is marked with ``reverted_by``, the reversal's template.
+What it must be is decided by `require_revertible`, which is pure.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
 
-from medici_py import Book, Side, TransactionTemplate
+from medici_py import (
+    Book,
+    JournalTakenBackError,
+    Side,
+    TransactionTemplate,
+    mongo_transaction,
+    take_back,
+    template_entry,
+)
 from medici_py.documents import Journal, Transaction
 from stablesats.errors import StablesatsError
 from stablesats.ledger import templates
@@ -42,32 +51,95 @@ class VoidedJournalError(RevertedJournalError):
     """The journal was voided, and so has been taken back already; nothing was written."""
 
 
-async def check_reverted(
+class VoidedReversalError(RevertedJournalError):
+    """The journal was taken back, and its reversal voided since: it counts again. Nothing was written.
+
+    Attributes:
+        reversal_id: The reversal.
+    """
+
+    def __init__(self, journal_id: ObjectId, reversal_id: ObjectId) -> None:
+        """Name both journals and the way out."""
+        self.reversal_id = reversal_id
+        super().__init__(
+            journal_id,
+            f"its reversal {reversal_id} was voided since, so that it counts again, and it is reverted once "
+            f"only; void what reverses {reversal_id} instead",
+        )
+
+
+async def revert_journal(
+    book: Book,
+    reversal: TransactionTemplate[TradeAmounts],
+    amounts: TradeAmounts,
+    reverted: ObjectId,
+    *,
+    at: datetime,
+    reference: Mapping[str, object] | None,
+    session: Any,
+) -> Journal:
+    """Post the *reversal* of *amounts* that takes the journal *reverted* of *book* back.
+
+    In one transaction with `medici_py.take_back`, so that no void can take the same journal back besides. The
+    same reversal again returns the first one with ``replayed=True``.
+
+    Args:
+        book: The book of both.
+        reversal: A template that reverts.
+        amounts: What *reverted* booked.
+        reverted: Its id is the reversal's correlation id, and after ``revert:`` the external id.
+        at: When the reversal takes effect (timezone-aware).
+        reference: The reversal's metadata.
+        session: Joins this session's transaction; without it there is one of its own.
+
+    Raises:
+        VoidedJournalError: If *reverted* was voided.
+        VoidedReversalError: If it was taken back, and the reversal was voided.
+        RevertedJournalError: If there is no such journal, it booked something else, or another kind of
+            journal has taken it back.
+        DuplicateEntryError: If it was taken back with another date or reference.
+    """
+    # Once, whatever number of times the transaction runs: a try knows what an earlier one has committed.
+    entry = template_entry(
+        book,
+        reversal,
+        amounts,
+        external_id=f"revert:{reverted}",
+        correlation_id=str(reverted),
+        effective=at,
+        metadata=reference,
+    )
+
+    async def check_and_post(session: Any) -> Journal:
+        await _check(book, reversal, amounts, reverted, session)
+        try:
+            journal = await take_back(book, reverted, entry, session=session)
+        except JournalTakenBackError as exc:
+            msg = f"journal {exc.taken_back_by} has taken it back already"
+            raise RevertedJournalError(reverted, msg) from exc
+        if journal.voided:
+            raise VoidedReversalError(reverted, journal.id)
+        return journal
+
+    if session is not None:
+        return await check_and_post(session)
+    result: Journal = await mongo_transaction(book.database.client, check_and_post)
+    return result
+
+
+async def _check(
     book: Book,
     reversal: TransactionTemplate[TradeAmounts],
     amounts: TradeAmounts,
     journal_id: ObjectId,
-    *,
     session: Any,
 ) -> None:
-    """Check, in the transaction of *session*, that *reversal* of *amounts* takes back this journal of *book*.
-
-    The journal is marked as taken back. A void committed since the transaction's snapshot conflicts with it,
-    so that the transaction runs again and finds the void.
-
-    Raises:
-        VoidedJournalError: If it was voided.
-        RevertedJournalError: If there is no such journal, or it booked something else.
-    """
-    journals = book.database[_JOURNALS]
-    found = await journals.find_one({"_id": journal_id, "book": book.name}, session=session)
+    found = await book.database[_JOURNALS].find_one({"_id": journal_id, "book": book.name}, session=session)
     if found is None:
         raise RevertedJournalError(journal_id, f"there is none in book {book.name!r}")
     cursor = book.database[_LEGS].find({"_journal": journal_id, "book": book.name}, session=session)
     legs = [Transaction.from_document(leg) async for leg in cursor]
     require_revertible(Journal.from_document(found), legs, reversal, amounts)
-    # Written, not only read: of this and a void by somebody else since the snapshot, one starts again.
-    await journals.update_one({"_id": journal_id}, {"$set": {"reverted_by": reversal.code}}, session=session)
 
 
 def require_revertible(
@@ -79,7 +151,8 @@ def require_revertible(
     """Check that *reversal* of *amounts* swaps the sides of exactly these *legs* of *journal*.
 
     Raises:
-        VoidedJournalError, RevertedJournalError: As `check_reverted`.
+        VoidedJournalError: If the journal was voided.
+        RevertedJournalError: If it booked something else.
     """
     reverted = _REVERTED_BY[reversal.code]
     code = None if journal.template is None else journal.template.code

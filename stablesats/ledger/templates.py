@@ -14,12 +14,14 @@ Source: stablesats-rs, ``ledger/src/templates/*.rs``.
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from medici_py import Layer, Side, TemplateLeg, TemplateParams, TransactionTemplate
 from stablesats.errors import StablesatsError
-from stablesats.ledger.chart import Account, Currency
+from stablesats.ledger.chart import Account, ChartAccount, Currency
+
+P = TypeVar("P", bound=TemplateParams)
 
 
 class AmountError(StablesatsError, ValueError):
@@ -108,61 +110,99 @@ def _require_whole(name: str, amount: object) -> None:
         raise AmountError(msg)
 
 
-def _opposite(side: Side) -> Side:
+_TRADE_SAMPLES: Final = (TradeAmounts(sats=1_000_000, cents=500),)
+_POSITION_SAMPLES: Final = (PositionChange(cents=10_000),)
+_ALLOCATION_SAMPLES: Final = (
+    AllocationChange(okex_cents=500),
+    AllocationChange(okex_cents=-200),
+    AllocationChange(okex_cents=300, bitfinex_cents=200),
+    AllocationChange(okex_cents=-300, bitfinex_cents=300),
+)
+
+
+def opposite(side: Side) -> Side:
+    """The other side."""
     return Side.DEBIT if side is Side.CREDIT else Side.CREDIT
 
 
-def _leg(code: TemplateCode, account: Account, side: Side, amount: int, currency: Currency) -> TemplateLeg:
+def settled_leg(kind: str, account: ChartAccount, side: Side, amount: int, currency: Currency) -> TemplateLeg:
+    """A settled leg whose entry type says its *kind*, its currency and its side."""
     return TemplateLeg(
         account=account.code,
         side=side,
         amount=amount,
         currency=currency.value,
-        entry_type=f"{code}_{currency}_{'CR' if side is Side.CREDIT else 'DR'}",
+        entry_type=f"{kind}_{currency}_{'CR' if side is Side.CREDIT else 'DR'}",
         layer=Layer.SETTLED,
     )
 
 
-def _trade(code: TemplateCode, *, owed: Side) -> Callable[[TradeAmounts], tuple[TemplateLeg, ...]]:
-    """Legs of a trade: cents on side *owed* of the liability, satoshi on the same side of the wallet."""
-    counter = _opposite(owed)
+def first_version(
+    code: StrEnum,
+    id_: str,
+    description: str,
+    samples: tuple[P, ...],
+    legs: Callable[[P], tuple[TemplateLeg, ...]],
+) -> TransactionTemplate[P]:
+    """Version 1 of the template *code*, whose *samples* say what its params are."""
+    return TransactionTemplate(
+        code=code.value,
+        version=1,
+        id=UUID(id_),
+        description=description,
+        params=type(samples[0]),
+        legs=legs,
+        samples=samples,
+    )
+
+
+def _trade(
+    code: TemplateCode, id_: str, description: str, *, owed: Side
+) -> TransactionTemplate[TradeAmounts]:
+    """A trade: cents on side *owed* of the liability, satoshi on the same side of the wallet."""
+    counter = opposite(owed)
 
     def legs(params: TradeAmounts) -> tuple[TemplateLeg, ...]:
         return (
-            _leg(code, Account.STABLESATS_BTC_WALLET, owed, params.sats, Currency.BTC),
-            _leg(code, Account.EXTERNAL_OMNIBUS, counter, params.sats, Currency.BTC),
-            _leg(code, Account.STABLESATS_LIABILITY, owed, params.cents, Currency.USD),
-            _leg(code, Account.STABLESATS_OMNIBUS, counter, params.cents, Currency.USD),
+            settled_leg(code, Account.STABLESATS_BTC_WALLET, owed, params.sats, Currency.BTC),
+            settled_leg(code, Account.EXTERNAL_OMNIBUS, counter, params.sats, Currency.BTC),
+            settled_leg(code, Account.STABLESATS_LIABILITY, owed, params.cents, Currency.USD),
+            settled_leg(code, Account.STABLESATS_OMNIBUS, counter, params.cents, Currency.USD),
         )
 
-    return legs
+    return first_version(code, id_, description, _TRADE_SAMPLES, legs)
 
 
-def _quote(code: TemplateCode, *, owed: Side) -> Callable[[TradeAmounts], tuple[TemplateLeg, ...]]:
-    """Legs of an accepted quote: cents on side *owed* of its liability, satoshi on the other of its asset."""
-    counter = _opposite(owed)
+def _quote(
+    code: TemplateCode, id_: str, description: str, *, owed: Side
+) -> TransactionTemplate[TradeAmounts]:
+    """An accepted quote: cents on side *owed* of its liability, satoshi on the other of its asset."""
+    counter = opposite(owed)
 
     def legs(params: TradeAmounts) -> tuple[TemplateLeg, ...]:
         return (
-            _leg(code, Account.QUOTES_ASSETS, counter, params.sats, Currency.BTC),
-            _leg(code, Account.QUOTES_OMNIBUS, owed, params.sats, Currency.BTC),
-            _leg(code, Account.QUOTES_LIABILITIES, owed, params.cents, Currency.USD),
-            _leg(code, Account.QUOTES_OMNIBUS, counter, params.cents, Currency.USD),
+            settled_leg(code, Account.QUOTES_ASSETS, counter, params.sats, Currency.BTC),
+            settled_leg(code, Account.QUOTES_OMNIBUS, owed, params.sats, Currency.BTC),
+            settled_leg(code, Account.QUOTES_LIABILITIES, owed, params.cents, Currency.USD),
+            settled_leg(code, Account.QUOTES_OMNIBUS, counter, params.cents, Currency.USD),
         )
 
-    return legs
+    return first_version(code, id_, description, _TRADE_SAMPLES, legs)
 
 
-def _position(code: TemplateCode, *, mirror: Side) -> Callable[[PositionChange], tuple[TemplateLeg, ...]]:
-    """Legs of a change of the position: cents on side *mirror* of its mirror."""
+def _position(
+    code: TemplateCode, id_: str, description: str, *, mirror: Side
+) -> TransactionTemplate[PositionChange]:
+    """A change of the position: cents on side *mirror* of its mirror."""
+    counter = opposite(mirror)
 
     def legs(params: PositionChange) -> tuple[TemplateLeg, ...]:
         return (
-            _leg(code, Account.OKEX_POSITION, mirror, params.cents, Currency.USD),
-            _leg(code, Account.EXCHANGE_POSITION_OMNIBUS, _opposite(mirror), params.cents, Currency.USD),
+            settled_leg(code, Account.OKEX_POSITION, mirror, params.cents, Currency.USD),
+            settled_leg(code, Account.EXCHANGE_POSITION_OMNIBUS, counter, params.cents, Currency.USD),
         )
 
-    return legs
+    return first_version(code, id_, description, _POSITION_SAMPLES, legs)
 
 
 def _allocation(params: AllocationChange) -> tuple[TemplateLeg, ...]:
@@ -186,103 +226,68 @@ def _allocation(params: AllocationChange) -> tuple[TemplateLeg, ...]:
     )
 
 
-_TRADE_SAMPLES: Final = (TradeAmounts(sats=1_000_000, cents=500),)
-_POSITION_SAMPLES: Final = (PositionChange(cents=10_000),)
-_ALLOCATION_SAMPLES: Final = (
-    AllocationChange(okex_cents=500),
-    AllocationChange(okex_cents=-200),
-    AllocationChange(okex_cents=300, bitfinex_cents=200),
-    AllocationChange(okex_cents=-300, bitfinex_cents=300),
+USER_BUYS_USD: Final = _trade(
+    TemplateCode.USER_BUYS_USD,
+    "00000000-0000-0000-0000-000000000001",
+    "A user paid bitcoin for dollars: the dealer owes more.",
+    owed=Side.CREDIT,
 )
 
-USER_BUYS_USD: Final = TransactionTemplate(
-    code=TemplateCode.USER_BUYS_USD.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000001"),
-    description="A user paid bitcoin for dollars: the dealer owes more.",
-    params=TradeAmounts,
-    legs=_trade(TemplateCode.USER_BUYS_USD, owed=Side.CREDIT),
-    samples=_TRADE_SAMPLES,
+USER_SELLS_USD: Final = _trade(
+    TemplateCode.USER_SELLS_USD,
+    "00000000-0000-0000-0000-000000000002",
+    "A user gave up dollars for bitcoin: the dealer owes less.",
+    owed=Side.DEBIT,
 )
 
-USER_SELLS_USD: Final = TransactionTemplate(
-    code=TemplateCode.USER_SELLS_USD.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000002"),
-    description="A user gave up dollars for bitcoin: the dealer owes less.",
-    params=TradeAmounts,
-    legs=_trade(TemplateCode.USER_SELLS_USD, owed=Side.DEBIT),
-    samples=_TRADE_SAMPLES,
+REVERT_USER_BUYS_USD: Final = _trade(
+    TemplateCode.REVERT_USER_BUYS_USD,
+    "00000000-0000-0000-0000-100000000001",
+    "A USER_BUYS_USD is taken back; its journal is the correlation id.",
+    owed=Side.DEBIT,
 )
 
-REVERT_USER_BUYS_USD: Final = TransactionTemplate(
-    code=TemplateCode.REVERT_USER_BUYS_USD.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-100000000001"),
-    description="A USER_BUYS_USD is taken back; its journal is the correlation id.",
-    params=TradeAmounts,
-    legs=_trade(TemplateCode.REVERT_USER_BUYS_USD, owed=Side.DEBIT),
-    samples=_TRADE_SAMPLES,
+REVERT_USER_SELLS_USD: Final = _trade(
+    TemplateCode.REVERT_USER_SELLS_USD,
+    "00000000-0000-0000-0000-100000000002",
+    "A USER_SELLS_USD is taken back; its journal is the correlation id.",
+    owed=Side.CREDIT,
 )
 
-REVERT_USER_SELLS_USD: Final = TransactionTemplate(
-    code=TemplateCode.REVERT_USER_SELLS_USD.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-100000000002"),
-    description="A USER_SELLS_USD is taken back; its journal is the correlation id.",
-    params=TradeAmounts,
-    legs=_trade(TemplateCode.REVERT_USER_SELLS_USD, owed=Side.CREDIT),
-    samples=_TRADE_SAMPLES,
+INCREASE_EXCHANGE_POSITION: Final = _position(
+    TemplateCode.INCREASE_EXCHANGE_POSITION,
+    "00000000-0000-0000-0000-000000000003",
+    "The signed dollar value of the position rose: less short.",
+    mirror=Side.CREDIT,
 )
 
-INCREASE_EXCHANGE_POSITION: Final = TransactionTemplate(
-    code=TemplateCode.INCREASE_EXCHANGE_POSITION.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000003"),
-    description="The signed dollar value of the position rose: less short.",
-    params=PositionChange,
-    legs=_position(TemplateCode.INCREASE_EXCHANGE_POSITION, mirror=Side.CREDIT),
-    samples=_POSITION_SAMPLES,
+DECREASE_EXCHANGE_POSITION: Final = _position(
+    TemplateCode.DECREASE_EXCHANGE_POSITION,
+    "00000000-0000-0000-0000-000000000004",
+    "The signed dollar value of the position fell: more short.",
+    mirror=Side.DEBIT,
 )
 
-DECREASE_EXCHANGE_POSITION: Final = TransactionTemplate(
-    code=TemplateCode.DECREASE_EXCHANGE_POSITION.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000004"),
-    description="The signed dollar value of the position fell: more short.",
-    params=PositionChange,
-    legs=_position(TemplateCode.DECREASE_EXCHANGE_POSITION, mirror=Side.DEBIT),
-    samples=_POSITION_SAMPLES,
+BUY_USD_QUOTE_ACCEPTED: Final = _quote(
+    TemplateCode.BUY_USD_QUOTE_ACCEPTED,
+    "00000000-0000-0000-0000-000000000005",
+    "A user accepted a quote to buy dollars for bitcoin.",
+    owed=Side.CREDIT,
 )
 
-BUY_USD_QUOTE_ACCEPTED: Final = TransactionTemplate(
-    code=TemplateCode.BUY_USD_QUOTE_ACCEPTED.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000005"),
-    description="A user accepted a quote to buy dollars for bitcoin.",
-    params=TradeAmounts,
-    legs=_quote(TemplateCode.BUY_USD_QUOTE_ACCEPTED, owed=Side.CREDIT),
-    samples=_TRADE_SAMPLES,
+SELL_USD_QUOTE_ACCEPTED: Final = _quote(
+    TemplateCode.SELL_USD_QUOTE_ACCEPTED,
+    "00000000-0000-0000-0000-000000000006",
+    "A user accepted a quote to sell dollars for bitcoin.",
+    owed=Side.DEBIT,
 )
 
-SELL_USD_QUOTE_ACCEPTED: Final = TransactionTemplate(
-    code=TemplateCode.SELL_USD_QUOTE_ACCEPTED.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000006"),
-    description="A user accepted a quote to sell dollars for bitcoin.",
-    params=TradeAmounts,
-    legs=_quote(TemplateCode.SELL_USD_QUOTE_ACCEPTED, owed=Side.DEBIT),
-    samples=_TRADE_SAMPLES,
-)
-
-ADJUST_EXCHANGE_ALLOCATION: Final = TransactionTemplate(
-    code=TemplateCode.ADJUST_EXCHANGE_ALLOCATION.value,
-    version=1,
-    id=UUID("00000000-0000-0000-0000-000000000007"),
-    description="Exchanges are told to hedge more or less of what users are owed.",
-    params=AllocationChange,
-    legs=_allocation,
-    samples=_ALLOCATION_SAMPLES,
+ADJUST_EXCHANGE_ALLOCATION: Final = first_version(
+    TemplateCode.ADJUST_EXCHANGE_ALLOCATION,
+    "00000000-0000-0000-0000-000000000007",
+    "Exchanges are told to hedge more or less of what users are owed.",
+    _ALLOCATION_SAMPLES,
+    _allocation,
 )
 
 TEMPLATES: Final[tuple[TransactionTemplate[Any], ...]] = (

@@ -280,6 +280,45 @@ def test_voided_journal_has_exactly_one_reversal_and_another_none(
     assert judge_void(original, by_id, RULES) == expected
 
 
+BACK, VOID = number(0), number(1)
+FOLLOWS = Relation.FOLLOWS
+
+
+@pytest.mark.parametrize(
+    ("voided", "followers", "undone", "expected"),
+    [
+        (False, {BACK: MIRRORS}, {}, []),
+        (False, {BACK: REVERSES}, {}, []),
+        (False, {BACK: MIRRORS}, {BACK}, []),
+        (False, {}, {}, []),
+        (False, {BACK: FOLLOWS}, {}, [WrongReversal("Bank", JOURNAL, BACK)]),
+        (False, {BACK: MIRRORS, VOID: REVERSES}, {}, [ReversalOfStanding("Bank", JOURNAL, VOID)]),
+        (True, {BACK: MIRRORS, VOID: REVERSES}, {}, [SeveralReversals("Bank", JOURNAL, (VOID, BACK))]),
+        (True, {BACK: MIRRORS, VOID: REVERSES}, {BACK}, []),
+        (True, {BACK: MIRRORS, VOID: REVERSES}, {VOID}, []),
+        (True, {BACK: MIRRORS, VOID: REVERSES}, {BACK, VOID}, []),
+        (True, {BACK: FOLLOWS, VOID: REVERSES}, {VOID}, [WrongReversal("Bank", JOURNAL, BACK)]),
+        (True, {VOID: REVERSES}, {}, []),
+        (True, {}, {}, [MissingReversal("Bank", JOURNAL)]),
+    ],
+)
+def test_journal_that_was_taken_back_without_a_void_is_reversed_by_that_alone(
+    *, voided: bool, followers: dict[ObjectId, Relation], undone: set[ObjectId], expected: list[Difference]
+) -> None:
+    """By legs that swap its own; and not by a void besides, unless one of the two was voided in its turn."""
+    original = VOIDED if voided else ORIGINAL
+    marked = WithLegs(original.journal | {"taken_back_by": BACK}, original.legs)
+    assert judge_void(marked, followers, RULES, undone=undone) == expected
+
+
+def test_of_several_voids_those_that_were_voided_do_not_count() -> None:
+    """That is how it is mended."""
+    followers = dict.fromkeys((number(0), number(1), number(2)), REVERSES)
+    assert judge_void(VOIDED, followers, RULES, undone={number(0), number(2)}) == []
+    [found] = judge_void(VOIDED, followers, RULES, undone={number(0)})
+    assert found == SeveralReversals("Bank", JOURNAL, (number(1), number(2)))
+
+
 def test_voided_journal_of_zeros_needs_no_reversal() -> None:
     """Node marks one without having anything to reverse."""
     zeros = WithLegs(VOIDED.journal, [a_leg(FIRST, "A"), a_leg(SECOND, "B")])
@@ -290,7 +329,9 @@ GARBAGE: list[Any] = [
     *(None, True, 5, 1.5, float("nan"), "", "x", b"x", [], [1], [["A"]], {}, {"a": []}),
     *(NOW, Decimal128("NaN"), FIRST, Regex("x")),
 ]
-FIELDS = sorted({*CREDIT, "voided", "void_reason", "_original_journal", "meta", "_transactions"})
+FIELDS = sorted(
+    {*CREDIT, "voided", "void_reason", "_original_journal", "taken_back_by", "meta", "_transactions"}
+)
 damage = st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(GARBAGE), max_size=3)
 
 

@@ -22,6 +22,7 @@ CODES = {
     "InvalidQueryError": 400,
     "JournalNotFoundError": 403,
     "JournalAlreadyVoidedError": 400,
+    "JournalTakenBackError": 400,
     "ConsistencyError": 400,
     "IncompleteJournalError": 500,
     "UnreadableDocumentError": 500,

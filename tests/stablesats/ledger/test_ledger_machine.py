@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from pymongo import AsyncMongoClient
 
-from medici_py import Journal
+from medici_py import Journal, JournalAlreadyVoidedError, JournalTakenBackError
 from medici_py.embedded import EmbeddedMongo
 from stablesats.ledger import (
     Account,
@@ -24,6 +24,8 @@ from stablesats.ledger import (
     DealerBalances,
     Ledger,
     LiabilityBalances,
+    VoidedJournalError,
+    VoidedReversalError,
 )
 
 T = TypeVar("T")
@@ -65,7 +67,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.reconciler = AllocationReconciler(self.ledger, now=lambda: NOON)
         self.unallocated = self.okex = self.bitfinex = self.wallet = self.exposure = 0
         self.quoted_cents = self.quoted_sats = self.quotes = 0
-        self.reverted: set[Any] = set()
+        self.reversals: dict[Any, Journal] = {}
+        self.voided: set[Any] = set()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -101,13 +104,37 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(trade=trades)
     def revert(self, trade: Trade) -> None:
-        """Also one that was reverted before: nothing happens then."""
+        """Also one that was taken back before: nothing happens then."""
         take_back = self.ledger.revert_user_buys_usd if trade.buys else self.ledger.revert_user_sells_usd
-        journal = self.run(take_back(sats=trade.sats, cents=trade.cents, at=NOON, reverted=trade.journal.id))
-        assert journal.replayed is (trade.journal.id in self.reverted)
-        if not journal.replayed:
+        work = take_back(sats=trade.sats, cents=trade.cents, at=NOON, reverted=trade.journal.id)
+        reversal = self.reversals.get(trade.journal.id)
+        if trade.journal.id in self.voided or (reversal is not None and reversal.id in self.voided):
+            with pytest.raises((VoidedJournalError, VoidedReversalError)):
+                self.run(work)
+            return
+        journal = self.run(work)
+        assert journal.replayed is (reversal is not None)
+        if reversal is None:
             self._count(trade, -1)
-            self.reverted.add(trade.journal.id)
+            self.reversals[trade.journal.id] = journal
+        else:
+            assert journal.id == reversal.id
+
+    @rule(trade=trades, the_reversal=st.booleans())
+    def void(self, trade: Trade, the_reversal: bool) -> None:
+        """By hand: the trade, or the reversal that took it back."""
+        reversal = self.reversals.get(trade.journal.id)
+        if the_reversal and reversal is None:
+            return
+        voided, times = (reversal, 1) if the_reversal and reversal is not None else (trade.journal, -1)
+        work = self.ledger.stablesats.void(voided.id)
+        if voided.id in self.voided or (reversal is not None and voided is trade.journal):
+            with pytest.raises((JournalAlreadyVoidedError, JournalTakenBackError)):
+                self.run(work)
+            return
+        self.run(work)
+        self._count(trade, times)
+        self.voided.add(voided.id)
 
     @rule(okex=signed, bitfinex=signed)
     def allocate(self, okex: int, bitfinex: int) -> None:
