@@ -12,6 +12,7 @@ from exporters.feed import LedgerFeed
 from exporters.gauges import LedgerCollector
 from exporters.server import LOOPBACK_HOST, MetricsServer
 from medici_py.live_balances import LiveBalances
+from medici_py.task_end import end_task
 from stablesats.database import open_database
 from stablesats.ledger.facade import Ledger
 
@@ -24,13 +25,14 @@ class ExporterSettings:
 
     Attributes:
         mongodb_uri: Of a replica set or sharded cluster; may carry a password, so never shown.
-        database: Name of the database that holds the dealer's books.
+        database: Name of the database that holds the dealer's books; if None, the one that the URI names, and
+            ``stablesats`` if it names none.
         host: Address to listen on.
         port: TCP port, 0 for any free one.
     """
 
     mongodb_uri: str = field(repr=False)
-    database: str
+    database: str | None = None
     host: str = LOOPBACK_HOST
     port: int = 0
 
@@ -48,7 +50,7 @@ async def serve(settings: ExporterSettings, stop: asyncio.Event, *, announce: An
             figures are loaded.
 
     Raises:
-        ConfigurationError: If the database's name is not one MongoDB allows.
+        ConfigurationError: If the database's name is not one MongoDB allows, or the URI names another one.
         InvalidMongoUriError: If the URI cannot be read.
         MongoUnreachableError: If no MongoDB answers there.
         UnsupportedDeploymentError: If it is a standalone ``mongod``, which has no change streams.
@@ -86,9 +88,8 @@ async def _run_until(stop: asyncio.Event, feed: LedgerFeed) -> None:
         if following.done():
             await following
     finally:
-        following.cancel()
         stopping.cancel()
-        await asyncio.gather(following, stopping, return_exceptions=True)
+        await end_task(following)
 
 
 def _now() -> datetime:

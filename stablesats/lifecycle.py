@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from pymongo.errors import PyMongoError
 
 from medici_py.errors import MediciError
+from medici_py.task_end import end_task
 from stablesats.errors import ConfigurationError, StablesatsError
 
 STOP_ON_STDIN_EOF: Final = "STABLESATS_STOP_ON_STDIN_EOF"
@@ -141,5 +142,4 @@ async def unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T
         return None
     finally:
         stopping.cancel()
-        task.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
+        await end_task(task)

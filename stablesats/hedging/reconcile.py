@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 from pymongo.errors import PyMongoError
 
+from medici_py.task_end import end_task
 from stablesats.hedging.hedge_adjustment import (
     Buy,
     ClosePosition,
@@ -334,7 +335,6 @@ async def _finished_if_cancelled(work: Coroutine[Any, Any, T], *, within_secs: f
         try:
             await asyncio.wait({task}, timeout=within_secs)
         finally:
-            task.cancel()
-        # An error in it is left to the next look, which settles what was written down.
-        await asyncio.gather(task, return_exceptions=True)
+            # An error in it is left to the next look, which settles what was written down.
+            await end_task(task)
         raise

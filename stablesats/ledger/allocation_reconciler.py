@@ -26,6 +26,7 @@ from medici_py import (
     mongo_transaction,
 )
 from medici_py.backoff import backoff_secs
+from medici_py.task_end import end_task
 from stablesats.errors import StablesatsError
 from stablesats.ledger.allocation import allocation_for
 from stablesats.ledger.balances import LiabilityAlarm, LiabilityBalances
@@ -154,8 +155,7 @@ class AllocationReconciler:
                 else:
                     await wait_or_stop(stop, self._pause_secs(self._health.failures_in_a_row))
         finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            await end_task(watcher)
             self._health = replace(self._health, stream_up=False)
 
     async def _allocate(self, session: Any) -> tuple[LiabilityBalances, Journal | None]:
