@@ -24,7 +24,7 @@ from stablesats.trades.booking import TradeBooking
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.intake import TradeIntake
 from stablesats.trades.lag import TradeLag, trade_lag
-from stablesats.trades.trade_documents import bind_documents
+from stablesats.trades.trade_collections import bind_documents
 from stablesats.trades.trade_source import TradeSource
 from stablesats.trades.trade_store import TradeStore
 

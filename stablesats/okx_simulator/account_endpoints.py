@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator.amounts import floor_to_satoshi, plain_text
 from stablesats.okx_simulator.asset_rows import bill_row
-from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint, Handler, page
+from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, page, private_endpoint
 from stablesats.okx_simulator.market import Side
 from stablesats.okx_simulator.orders import check_cross_margin, field_text
-from stablesats.okx_simulator.rate_limits import Charge, Limit
 from stablesats.okx_simulator.refusals import RefusalError
 from stablesats.okx_simulator.rows import ACCOUNT_UID, account_row, flat_position_row, millis, position_row
 
@@ -185,27 +184,16 @@ def bills(call: Call) -> Answer:
     return Answer(page(rows, call.query, key="billId", time_key="ts", filters=filters))
 
 
-def _private(method: str, path: str, handler: Handler, burst: int, *, period_secs: float = 2.0) -> Endpoint:
-    charges = (Charge(Limit(path, burst, period_secs)),)
-    return Endpoint(
-        method=method,
-        path=f"/api/v5/{path}",
-        handler=handler,
-        charges=lambda _body: charges,
-        is_private=True,
-    )
-
-
 ACCOUNT_ENDPOINTS: Final = (
-    _private("GET", "account/config", account_config, 5),
-    _private("GET", "account/balance", balance, 10),
-    _private("GET", "account/positions", positions, 10),
-    _private("GET", "account/leverage-info", leverage_info, 20),
-    _private("POST", "account/set-leverage", set_leverage, 20),
-    _private("GET", "account/max-size", max_size, 20),
-    _private("GET", "account/max-withdrawal", max_withdrawal, 20),
-    _private("POST", "account/set-position-mode", set_position_mode, 5),
-    _private("GET", "account/trade-fee", trade_fee, 5),
-    _private("GET", "account/bills", bills, 5, period_secs=1.0),
-    _private("GET", "account/bills-archive", bills, 5),
+    private_endpoint("GET", "account/config", account_config, 5),
+    private_endpoint("GET", "account/balance", balance, 10),
+    private_endpoint("GET", "account/positions", positions, 10),
+    private_endpoint("GET", "account/leverage-info", leverage_info, 20),
+    private_endpoint("POST", "account/set-leverage", set_leverage, 20),
+    private_endpoint("GET", "account/max-size", max_size, 20),
+    private_endpoint("GET", "account/max-withdrawal", max_withdrawal, 20),
+    private_endpoint("POST", "account/set-position-mode", set_position_mode, 5),
+    private_endpoint("GET", "account/trade-fee", trade_fee, 5),
+    private_endpoint("GET", "account/bills", bills, 5, period_secs=1.0),
+    private_endpoint("GET", "account/bills-archive", bills, 5),
 )

@@ -5,6 +5,7 @@ Source: OKX API v5, "Funding account".
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator.asset_rows import (
@@ -18,8 +19,7 @@ from stablesats.okx_simulator.asset_rows import (
 )
 from stablesats.okx_simulator.chain_payments import parse_withdrawal
 from stablesats.okx_simulator.currency import BITCOIN
-from stablesats.okx_simulator.endpoints import Answer, Call, Endpoint, Handler, page
-from stablesats.okx_simulator.rate_limits import Charge, Limit
+from stablesats.okx_simulator.endpoints import Answer, Call, page, private_endpoint
 from stablesats.okx_simulator.refusals import RefusalError
 from stablesats.okx_simulator.transfers import checked_money_client_id, parse_transfer
 
@@ -101,26 +101,15 @@ def _wants_bitcoin(call: Call) -> bool:
     return not wanted or BITCOIN.code in wanted.split(",")
 
 
-def _asset(
-    method: str, path: str, handler: Handler, burst: int, *, period_secs: float = 1.0, keyed_by: str = ""
-) -> Endpoint:
-    charges = (Charge(Limit(path, burst, period_secs, keyed_by=keyed_by)),)
-    return Endpoint(
-        method=method,
-        path=f"/api/v5/asset/{path}",
-        handler=handler,
-        charges=lambda _body: charges,
-        is_private=True,
-    )
-
+_asset = partial(private_endpoint, period_secs=1.0)
 
 ASSET_ENDPOINTS: Final = (
-    _asset("GET", "balances", balances, 6),
-    _asset("GET", "currencies", currencies, 6),
-    _asset("GET", "deposit-address", deposit_address, 6),
-    _asset("POST", "transfer", transfer, 2, keyed_by="ccy"),
-    _asset("GET", "transfer-state", transfer_state, 10),
-    _asset("POST", "withdrawal", withdrawal, 6),
-    _asset("GET", "withdrawal-history", withdrawal_history, 6),
-    _asset("GET", "deposit-history", deposit_history, 6),
+    _asset("GET", "asset/balances", balances, 6),
+    _asset("GET", "asset/currencies", currencies, 6),
+    _asset("GET", "asset/deposit-address", deposit_address, 6),
+    _asset("POST", "asset/transfer", transfer, 2, keyed_by="ccy"),
+    _asset("GET", "asset/transfer-state", transfer_state, 10),
+    _asset("POST", "asset/withdrawal", withdrawal, 6),
+    _asset("GET", "asset/withdrawal-history", withdrawal_history, 6),
+    _asset("GET", "asset/deposit-history", deposit_history, 6),
 )

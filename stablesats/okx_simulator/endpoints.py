@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from stablesats.okx_simulator.rate_limits import Charge, Limit
 from stablesats.okx_simulator.refusals import RefusalError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from stablesats.okx_simulator.config import SimulatorConfig
     from stablesats.okx_simulator.exchange import Exchange
-    from stablesats.okx_simulator.rate_limits import Charge
     from stablesats.okx_simulator.rows import Row
 
 INSTRUMENT_TYPES = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
@@ -119,6 +119,25 @@ class Endpoint:
     charges: Charges
     is_private: bool
     is_itemised: bool = False
+
+
+def flat(*limits: Limit) -> Charges:
+    """Return the charges of one request out of each of *limits*, whatever its body."""
+    charges = tuple(Charge(limit) for limit in limits)
+    return lambda _body: charges
+
+
+def private_endpoint(
+    method: str, path: str, handler: Handler, burst: int, *, period_secs: float = 2.0, keyed_by: str = ""
+) -> Endpoint:
+    """Return a signed endpoint with a limit of its own."""
+    return Endpoint(
+        method=method,
+        path=f"/api/v5/{path}",
+        handler=handler,
+        charges=flat(Limit(path, burst, period_secs, keyed_by=keyed_by)),
+        is_private=True,
+    )
 
 
 def page(

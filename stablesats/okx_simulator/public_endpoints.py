@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint, Handler
+from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint, Handler, flat
 from stablesats.okx_simulator.market_rows import book_row, funding_rate_row, mark_price_row, ticker_row
-from stablesats.okx_simulator.rate_limits import Charge, Limit
+from stablesats.okx_simulator.rate_limits import Limit
 from stablesats.okx_simulator.refusals import RefusalError
 from stablesats.okx_simulator.rows import millis
 
@@ -98,13 +98,9 @@ def system_status(call: Call) -> Answer:
 
 
 def _public(path: str, handler: Handler, burst: int | None, *, keyed_by: str = "") -> Endpoint:
-    charges = () if burst is None else (Charge(Limit(path, burst, keyed_by=keyed_by)),)
+    limits = () if burst is None else (Limit(path, burst, keyed_by=keyed_by),)
     return Endpoint(
-        method="GET",
-        path=f"/api/v5/{path}",
-        handler=handler,
-        charges=lambda _body: charges,
-        is_private=False,
+        method="GET", path=f"/api/v5/{path}", handler=handler, charges=flat(*limits), is_private=False
     )
 
 

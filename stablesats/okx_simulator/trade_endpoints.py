@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stablesats.okx_simulator.endpoints import Answer, Call, Charges, Endpoint, Handler, page
+from stablesats.okx_simulator.endpoints import Answer, Call, Charges, Endpoint, Handler, flat, page
 from stablesats.okx_simulator.orders import (
     check_cross_margin,
     check_net_side,
@@ -166,20 +166,11 @@ def _orders(call: Call, orders: Sequence[Order]) -> Answer:
     return Answer(page(rows, call.query, key="ordId", time_key="cTime"))
 
 
-def _one_order(_body: object) -> Sequence[Charge]:
-    return (Charge(_PLACE), Charge(_ALL_ORDERS))
-
-
 def _batch(body: object) -> Sequence[Charge]:
     """A batch of one counts as a single order."""
     orders = len(body) if isinstance(body, list) else 1
     own = Charge(_PLACE) if orders == 1 else Charge(_BATCH, orders)
     return (own, Charge(_ALL_ORDERS, orders))
-
-
-def _flat(name: str, burst: int, *, keyed_by: str = "") -> Charges:
-    charges = (Charge(Limit(name, burst, keyed_by=keyed_by)),)
-    return lambda _body: charges
 
 
 def _trade(
@@ -196,20 +187,22 @@ def _trade(
 
 
 TRADE_ENDPOINTS: Final = (
-    _trade("POST", "order", place_order, _one_order, is_itemised=True),
+    _trade("POST", "order", place_order, flat(_PLACE, _ALL_ORDERS), is_itemised=True),
     _trade("POST", "batch-orders", place_orders, _batch, is_itemised=True),
-    _trade("GET", "order", order_details, _flat("GET trade/order", 60, keyed_by="instId")),
+    _trade("GET", "order", order_details, flat(Limit("GET trade/order", 60, keyed_by="instId"))),
     _trade(
         "POST",
         "cancel-order",
         cancel_order,
-        _flat("trade/cancel-order", 60, keyed_by="instId"),
+        flat(Limit("trade/cancel-order", 60, keyed_by="instId")),
         is_itemised=True,
     ),
-    _trade("POST", "close-position", close_position, _flat("trade/close-position", 20, keyed_by="instId")),
-    _trade("GET", "orders-pending", pending_orders, _flat("trade/orders-pending", 60)),
-    _trade("GET", "orders-history", order_history, _flat("trade/orders-history", 40)),
-    _trade("GET", "orders-history-archive", order_history, _flat("trade/orders-history-archive", 20)),
-    _trade("GET", "fills", fills, _flat("trade/fills", 60)),
-    _trade("GET", "fills-history", fills, _flat("trade/fills-history", 10)),
+    _trade(
+        "POST", "close-position", close_position, flat(Limit("trade/close-position", 20, keyed_by="instId"))
+    ),
+    _trade("GET", "orders-pending", pending_orders, flat(Limit("trade/orders-pending", 60))),
+    _trade("GET", "orders-history", order_history, flat(Limit("trade/orders-history", 40))),
+    _trade("GET", "orders-history-archive", order_history, flat(Limit("trade/orders-history-archive", 20))),
+    _trade("GET", "fills", fills, flat(Limit("trade/fills", 60))),
+    _trade("GET", "fills-history", fills, flat(Limit("trade/fills-history", 10))),
 )

@@ -18,14 +18,13 @@ from medici_py import mongo_transaction
 from stablesats.ledger.facade import Ledger
 from stablesats.tracing import current_traceparent
 from stablesats.trades.errors import TradeConflictError, TradeNotLiveError, TradeReferenceError
+from stablesats.trades.trade_collections import TradeDocuments, bind_documents
 from stablesats.trades.trade_documents import (
     USER_TRADES,
     LiveReference,
     RevertState,
-    TradeDocuments,
     TradeState,
     UserTradeDocument,
-    bind_documents,
     holders_of,
     live_reference,
     received_row,

@@ -24,7 +24,7 @@ from stablesats.ledger.templates import AmountError
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.errors import TradeBusyError
 from stablesats.trades.postponed import PostponedTrades, batches_of
-from stablesats.trades.trade_documents import TradeDocuments
+from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_poster import RevertOutcome, TradePoster
 from stablesats.trades.trade_store import TradeStore
 

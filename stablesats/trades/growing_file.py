@@ -6,10 +6,10 @@ one under the same name, also while nobody looked; such a file is read from its 
 
 A file that was moved away is kept open and read on: its writer may go on writing into it until somebody tells
 it (logrotate moves first and signals then). It is done with when another file is there under the path and it
-has given nothing for some seconds; only then is the other one read. Blocking calls; run them in a thread.
+has given nothing for some seconds; only then is the other one read. One that was moved away while nobody had
+it open is looked for among its neighbours, and read on in the same way. Blocking calls; run them in a thread.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
+from stablesats.trades.file_tail import NO_TAIL, open_moved, tail_digest
 from stablesats.trades.line_splitter import Line, LineSplitter
 
+_log = structlog.get_logger(__name__)
+
 _CHUNK_BYTES: Final = 65_536
-_CHECKED_BYTES: Final = 256
 
 MOVED_QUIET_SECS: Final = 10.0
 """How long a file that was moved away and replaced must have given nothing before it is done with."""
@@ -38,7 +42,7 @@ class FilePosition:
 
     offset: int = 0
     lines: int = 0
-    tail_sha256: str = hashlib.sha256(b"").hexdigest()
+    tail_sha256: str = NO_TAIL
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any] | None) -> "FilePosition":
@@ -89,6 +93,7 @@ class GrowingFile:
         self._quiet_since: float | None = None
         self._position = position
         self._descriptor: int | None = None
+        self._finished_moved = False
         self._splitter = LineSplitter()
         self._read_to = 0
         self._digest_read = ""
@@ -102,6 +107,11 @@ class GrowingFile:
             OSError: If the file is there and cannot be looked at.
         """
         return self._found_at_end is None or self._found_at_end != _found(self.path)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is open; none is between one that was moved away and the one in its place."""
+        return self._descriptor is not None
 
     def read(self, *, to_the_end: bool) -> LinesRead:
         """Read the next lines.
@@ -150,7 +160,20 @@ class GrowingFile:
         except FileNotFoundError:
             return False
         self._go_to(self._position)
+        if not self._finished_moved and self._digest_before(self._read_to) != self._digest_read:
+            self._open_moved_instead()
+        self._finished_moved = False
         return True
+
+    def _open_moved_instead(self) -> None:
+        """Go on in the file that was read before, if it was only moved away."""
+        moved = open_moved(self.path, self._read_to, self._digest_read)
+        if moved is None:
+            # It may have been cut or written anew; or moved out of sight, with lines that nobody has read.
+            _log.warning("trade file is another one", action="trades-file-replaced", file=str(self.path))
+            return
+        os.close(self._opened)
+        self._descriptor = moved
 
     def _go_to(self, position: FilePosition) -> None:
         self._position = position
@@ -167,9 +190,7 @@ class GrowingFile:
             self._go_to(FilePosition())
 
     def _digest_before(self, offset: int) -> str:
-        # Of a file that is shorter it is a digest of fewer bytes, and so another one.
-        start = max(offset - _CHECKED_BYTES, 0)
-        return hashlib.sha256(os.pread(self._opened, offset - start, start)).hexdigest()
+        return tail_digest(self._opened, offset)
 
     def _at_end(self, found: "_Found", *, to_the_end: bool) -> LinesRead:
         opened = os.fstat(self._opened)
@@ -180,10 +201,12 @@ class GrowingFile:
         if moved:
             # What is written under the path from now on is another file.
             self.close()
+            self._finished_moved = True
         else:
             self._found_at_end = found
         if unfinished is None:
-            return LinesRead((), self._position)
+            # To whoever reads to the end, an empty answer is the end: also of the file in its place.
+            return self.read(to_the_end=True) if moved and to_the_end else LinesRead((), self._position)
         self._go_to(self._position)
         return LinesRead((unfinished,), self._position)
 

@@ -11,7 +11,8 @@ import structlog
 from stablesats.lifecycle import unless_stopped, wait_or_stop
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.quarantine import set_aside
-from stablesats.trades.trade_documents import TradeDocuments
+from stablesats.trades.receiving import Conflict
+from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_source import (
     Delivery,
     MalformedItem,
@@ -20,7 +21,7 @@ from stablesats.trades.trade_source import (
     SourceItem,
     TradeSource,
 )
-from stablesats.trades.trade_store import Conflict, TradeStore, trade_text
+from stablesats.trades.trade_store import TradeStore, trade_text
 
 _log = structlog.get_logger(__name__)
 

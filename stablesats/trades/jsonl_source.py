@@ -32,7 +32,8 @@ class JsonLinesSource:
     Read once, it ends at the end of the last file, whose last line needs no line break then. Followed, it
     goes on for ever: a line counts once its line break is there, files may grow, be added, be cut, or be
     moved away with another one taking their place; the folder may go and come back. Files of a folder whose
-    names begin with a dot are left alone: somebody is still writing them.
+    names begin with a dot are left alone: somebody is still writing them. A file that was moved away while
+    nobody followed it is read on under its new name, if that is in the same folder and begins alike.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class JsonLinesSource:
                     while (read := await self._read(file)).lines:
                         grew = True
                         yield _delivery(file.path, read)
-                        if not self._follow and _ended_unfinished(read):
+                        if not self._follow and _ended_unfinished(read) and file.is_open:
                             break
                 if not self._follow:
                     return

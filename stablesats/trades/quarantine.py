@@ -8,7 +8,8 @@ from typing import Any, Final
 from pymongo import UpdateOne
 
 from medici_py.instants import to_millisecond
-from stablesats.trades.trade_documents import QuarantineFields, TradeDocuments
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import QuarantineFields
 from stablesats.trades.trade_source import MalformedItem
 
 _ONE_REASON_CHARACTERS: Final = 1_000

@@ -28,12 +28,8 @@ from stablesats.ledger.reverted_journal import VoidedJournalError
 from stablesats.ledger.templates import USER_BUYS_USD, USER_SELLS_USD, TradeAmounts
 from stablesats.tracing import TRACEPARENT, start_span, traceparent_of
 from stablesats.trades.errors import TradeBusyError
-from stablesats.trades.trade_documents import (
-    RevertState,
-    TradeDocuments,
-    TradeState,
-    UserTradeDocument,
-)
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import RevertState, TradeState, UserTradeDocument
 from stablesats.trades.user_trade import UserTrade
 
 _log = structlog.get_logger(__name__)

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from stablesats.cli import app
 
 
 @dataclass(frozen=True)
-class Result:
+class Ended:
     """How a command ended."""
 
     exit_code: int
@@ -22,7 +26,7 @@ class Result:
     stderr: str
 
 
-async def run(*arguments: str, **environment: str) -> Result:
+async def run(*arguments: str, **environment: str) -> Ended:
     """Run a command as a process: it sets up logging and signal handlers, which are a process's own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stablesats", *arguments,
@@ -31,7 +35,12 @@ async def run(*arguments: str, **environment: str) -> Result:
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
-    return Result(process.returncode, out.decode(), err.decode())
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def answer(*arguments: str) -> Result:
+    """What a command answers by its arguments alone, without a process: it does not come to do anything."""
+    return CliRunner().invoke(app, arguments, prog_name="stablesats", env={"TERM": "dumb", "COLUMNS": "200"})
 
 
 async def test_version_names_the_program() -> None:
@@ -54,9 +63,9 @@ async def test_version_names_the_program() -> None:
         (),
     ],
 )
-async def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     """``--help`` works everywhere."""
-    result = await run(*command, "--help")
+    result = answer(*command, "--help")
     assert result.exit_code == 0
     assert "Usage: " in result.output
 
@@ -92,9 +101,9 @@ async def test_a_number_that_is_none_is_a_usage_error() -> None:
     assert "--price" in result.stderr
 
 
-async def test_ledger_needs_trades() -> None:
+def test_ledger_needs_trades() -> None:
     """Exit code 2, and the option is named."""
-    result = await run("run", "ledger")
+    result = answer("run", "ledger")
     assert result.exit_code == 2
     assert "--trades" in result.stderr
 

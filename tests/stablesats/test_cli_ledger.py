@@ -87,6 +87,30 @@ async def test_once_books_all_and_says_what_it_did(
     assert found["STABLESATS_BTC_WALLET", "BTC"] == 500
 
 
+async def test_books_are_in_the_database_that_the_uri_names(
+    mongodb: EmbeddedMongo, books: AsyncDatabase[dict[str, Any]], tmp_path: Path
+) -> None:
+    """No command looks elsewhere: neither who books, nor who prints balances."""
+    path = tmp_path / "trades.jsonl"
+    path.write_text(rows(range(3)))
+    uri = ("--mongodb-uri", mongodb.uri.replace("/?", f"/{books.name}?"))
+    code, out, _ = await run(mongodb, "run", "ledger", "--once", "--trades", str(path), *uri)
+    assert (code, out) == (0, "ledger: booked 3, replayed 0, reverted 0, cancelled 0, quarantined 0\n")
+    assert (await Ledger(books).balances()).users_liability_cents == 1 + 2 + 3
+    code, out, err = await run(mongodb, "balances", "--json", *uri)
+    assert (code, err) == (0, "")
+    assert {"account": "OKEX_ALLOCATION", "currency": "USD", "balance_minor": 6} in json.loads(out)
+
+
+async def test_database_that_contradicts_the_uri_is_one_line_that_names_both(mongodb: EmbeddedMongo) -> None:
+    """Nothing is booked in either."""
+    uri = mongodb.uri.replace("/?", "/mydealer?")
+    code, out, err = await run(mongodb, "balances", "--mongodb-uri", uri, "--database", "other")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: two databases are given: 'other' as the setting (--database), 'mydealer'")
+    assert err.count("\n") == 1
+
+
 async def test_balances_of_a_database_that_nobody_prepared_are_zero_with_a_warning(
     mongodb: EmbeddedMongo,
 ) -> None:

@@ -42,7 +42,7 @@ class TestPrecedence:
         assert bounds.minimum_liability_cents == 5_000
         assert settings.hedging.engine_settings().order_time_to_live == timedelta(seconds=10)
         assert settings.okx.base_url == "https://www.okx.com"
-        assert settings.database == "stablesats"
+        assert settings.database is None
 
     def test_file_then_environment_then_overrides(
         self, yaml_file: Any, monkeypatch: pytest.MonkeyPatch
@@ -65,7 +65,7 @@ class TestPrecedence:
         monkeypatch.setenv("STABLESATS_DATABASE", "")
         settings = load_settings(yaml_file(f"okx:\n  secret_key: {SECRET}\n"))
         assert settings.okx.secret_key.get_secret_value() == SECRET
-        assert settings.database == "stablesats"
+        assert settings.database is None
 
     def test_ratio_is_read_exactly(self, yaml_file: Any) -> None:
         """0.97 is 97 hundredths, not the nearest binary fraction."""

@@ -1,10 +1,10 @@
-"""Opening the dealer's database: checked before it is relied on."""
+"""Which database is the dealer's, and opening it: checked before it is relied on."""
 
 import pytest
 
 from medici_py.embedded import EmbeddedMongo
 from medici_py.mongo_uri import InvalidMongoUriError, MongoUnreachableError
-from stablesats.database import open_database
+from stablesats.database import choose_database, open_database, without_database
 from stablesats.errors import ConfigurationError
 
 
@@ -25,6 +25,63 @@ async def test_database_is_closed_when_the_block_fails(mongodb: EmbeddedMongo) -
             raise ZeroDivisionError
     with pytest.raises(Exception, match="after close"):
         await database.command("ping")
+
+
+async def test_database_in_the_uri_is_the_one_that_is_opened(mongodb: EmbeddedMongo) -> None:
+    """Whoever reads the URI means it; without one there the name is the usual one."""
+    uri = without_database(mongodb.uri)
+    async with open_database(uri.replace("/?", "/stablesats_in_uri?")) as database:
+        assert database.name == "stablesats_in_uri"
+    async with open_database(uri) as database:
+        assert database.name == "stablesats"
+
+
+async def test_uri_that_names_another_database_is_refused(mongodb: EmbeddedMongo) -> None:
+    """Rather than to post into books that somebody did not mean."""
+    uri = without_database(mongodb.uri).replace("/?", "/mydealer?")
+    with pytest.raises(ConfigurationError, match=r"'other' as the setting .*'mydealer' in the MongoDB URI"):
+        async with open_database(uri, "other"):
+            pytest.fail("it is one or the other")
+
+
+@pytest.mark.parametrize(
+    ("given", "in_uri", "meant"),
+    [
+        (None, None, "stablesats"),
+        (None, "mydealer", "mydealer"),
+        ("mydealer", None, "mydealer"),
+        ("mydealer", "mydealer", "mydealer"),
+        (None, "admin", "stablesats"),
+        (None, "config", "stablesats"),
+        (None, "local", "stablesats"),
+        ("mydealer", "admin", "mydealer"),
+    ],
+)
+def test_database_is_the_setting_then_the_uris_then_the_usual_one(
+    given: str | None, in_uri: str | None, meant: str
+) -> None:
+    """MongoDB's own databases hold no books: in a URI they say where the user is known."""
+    assert choose_database(given, in_uri) == meant
+
+
+@pytest.mark.parametrize(
+    ("uri", "without"),
+    [
+        ("mongodb://h", "mongodb://h"),
+        ("mongodb://h/", "mongodb://h/"),
+        ("mongodb://h:1,i:2/?replicaSet=r", "mongodb://h:1,i:2/?replicaSet=r"),
+        ("mongodb://h/bank", "mongodb://h/"),
+        ("mongodb://h/bank?replicaSet=r", "mongodb://h/?replicaSet=r"),
+        ("mongodb://u:p@h/bank", "mongodb://u:p@h/?authSource=bank"),
+        ("mongodb+srv://u:p@h/bank?w=1", "mongodb+srv://u:p@h/?w=1&authSource=bank"),
+        ("mongodb://u:p@h/bank?authsource=admin&w=1", "mongodb://u:p@h/?authsource=admin&w=1"),
+        ("mongodb://u@h/bank?authMechanism=MONGODB-X509", "mongodb://u@h/?authMechanism=MONGODB-X509"),
+        ("no uri", "no uri"),
+    ],
+)
+def test_uri_without_its_database_authenticates_as_before(uri: str, without: str) -> None:
+    """Without ``authSource`` it is the path that says where a user is known."""
+    assert without_database(uri) == without
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a.b", "$x"])

@@ -25,7 +25,8 @@ from stablesats.trades import (
     UserTrade,
 )
 from stablesats.trades.counts import TradeCounts
-from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, bind_documents
+from stablesats.trades.trade_collections import bind_documents
+from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_store import TradeStore
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)

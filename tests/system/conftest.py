@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# What a campaign checks stands beside its test, and is to say as much when it fails.
+pytest.register_assert_rewrite("tests.system.ledger_campaign")
+
 DEADLINE_SECS = 90
 
 

@@ -15,7 +15,7 @@ from medici_py.documents import Amount
 from stablesats.ledger import STABLESATS_BOOK, Ledger
 from stablesats.ledger.facade import DIMENSIONS
 from stablesats.trades import Place, ReceivedTrade, RevertRequest, Unit, UserTrade
-from stablesats.trades.trade_documents import TradeDocuments, bind_documents
+from stablesats.trades.trade_collections import TradeDocuments, bind_documents
 from stablesats.trades.trade_store import TradeStore
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)

@@ -25,7 +25,7 @@ from stablesats.trades import (
     UserTrade,
 )
 from stablesats.trades.accounting import USER_TRADES
-from stablesats.trades.trade_documents import bind_documents
+from stablesats.trades.trade_collections import bind_documents
 from stablesats.trades.trade_poster import TradePoster
 from stablesats.trades.trade_store import TradeStore
 

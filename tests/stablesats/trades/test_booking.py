@@ -14,7 +14,8 @@ from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest
 from stablesats.trades.booking import Round, TradeBooking, share_of
 from stablesats.trades.counts import TradeCounts
-from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_store import TradeStore
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import structlog
 
 from stablesats.trades.growing_file import FilePosition, GrowingFile
 
@@ -192,6 +193,76 @@ class TestMovedFileThatIsStillWritten:
         assert texts(moved, to_the_end=True) == ["b"]
         assert texts(moved, to_the_end=True) == ["new"]
         moved.close()
+
+
+class TestMovedWhileNobodyHadItOpen:
+    """As by logrotate between the end of one process and the start of the next."""
+
+    @pytest.fixture
+    def read_to(self, file: GrowingFile) -> FilePosition:
+        """Two lines were read; a third came after that, and the file was moved and replaced."""
+        append(file.path, "a\nb\n")
+        position = file.read(to_the_end=False).position
+        file.close()
+        append(file.path, "c\n")
+        file.path.rename(f"{file.path}.1")
+        file.path.write_text("new\n")
+        return position
+
+    def test_it_is_read_on_until_it_is_quiet_and_then_the_new_one(
+        self, trade_file: Path, read_to: FilePosition
+    ) -> None:
+        """Its writer may have it open still; a process that begins anew does the same again."""
+        for _ in range(2):
+            clock = [0.0]
+            file = GrowingFile(trade_file, read_to, moved_quiet_secs=10, clock=lambda now=clock: now[0])
+            [line] = file.read(to_the_end=False).lines
+            assert (line.number, line.raw) == (3, b"c")
+            assert texts(file) == []
+            clock[0] = 9.0
+            append(Path(f"{trade_file}.1"), "d\n")
+            assert texts(file) == ["d"]
+            assert texts(file) == []
+            clock[0] = 19.0
+            assert texts(file) == []
+            read = file.read(to_the_end=False)
+            assert ([line.raw for line in read.lines], read.position.offset) == ([b"new"], 4)
+            file.close()
+            Path(f"{trade_file}.1").write_text("a\nb\nc\n")
+
+    @pytest.mark.parametrize("end", ["", "half"])
+    def test_read_once_both_are_read_at_once(self, trade_file: Path, read_to: FilePosition, end: str) -> None:
+        """Its end is the end."""
+        append(Path(f"{trade_file}.1"), end)
+        file = GrowingFile(trade_file, read_to)
+        assert texts(file, to_the_end=True) == ["c"]
+        if end:
+            assert texts(file, to_the_end=True) == [end]
+        assert texts(file, to_the_end=True) == ["new"]
+        assert texts(file, to_the_end=True) == []
+        file.close()
+
+    @pytest.mark.parametrize("name", ["trades-20260901.jsonl", "trades.1.jsonl", "trades.jsonl-2026"])
+    def test_its_name_may_be_any_that_begins_alike(
+        self, trade_file: Path, read_to: FilePosition, name: str
+    ) -> None:
+        """As those who rotate files are used to name them."""
+        Path(f"{trade_file}.1").rename(trade_file.with_name(name))
+        file = GrowingFile(trade_file, read_to)
+        assert texts(file) == ["c"]
+        file.close()
+
+    def test_one_that_cannot_be_found_is_reported(self, trade_file: Path, read_to: FilePosition) -> None:
+        """What it had after the position, nobody has read; the one in its place is read from its start."""
+        Path(f"{trade_file}.1").write_bytes(b"compressed")
+        file = GrowingFile(trade_file, read_to)
+        with structlog.testing.capture_logs() as logs:
+            assert texts(file) == ["new"]
+            assert texts(file) == []
+        assert [(entry["action"], entry["file"]) for entry in logs] == [
+            ("trades-file-replaced", str(trade_file))
+        ]
+        file.close()
 
 
 def test_file_replaced_by_a_longer_copy_of_itself_is_read_on(file: GrowingFile, tmp_path: Path) -> None:

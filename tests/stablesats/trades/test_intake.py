@@ -14,13 +14,8 @@ from stablesats.trades import Delivery, MalformedItem, Place, Position, Received
 from stablesats.trades.booking import TradeBooking
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.intake import TradeIntake
-from stablesats.trades.trade_documents import (
-    QUARANTINE,
-    SOURCE_POSITIONS,
-    TRADE_REVERTS,
-    USER_TRADES,
-    TradeDocuments,
-)
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import QUARANTINE, SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 

@@ -106,6 +106,20 @@ class TestOnce:
         append(trade_file, f"\n{row('t4')}\n")
         assert names(await read_once(trade_file, positions_of(second))) == ["t3", "t4"]
 
+    @pytest.mark.parametrize("end", ["\n", ""])
+    async def test_second_run_reads_the_end_of_a_file_that_was_rotated(
+        self, trade_file: Path, end: str
+    ) -> None:
+        """And then the one in its place; its last line needs no line break."""
+        append(trade_file, f"{row('t1')}\n")
+        positions = positions_of(await read_once(trade_file))
+        append(trade_file, row("t2") + end)
+        trade_file.rename(f"{trade_file}.1")
+        trade_file.write_text(f"{row('t3')}\n")
+        second = await read_once(trade_file, positions)
+        assert names(second) == ["t2", "t3"]
+        assert names(await read_once(trade_file, positions_of(second))) == []
+
     async def test_folder_is_read_in_the_order_of_names(self, tmp_path: Path) -> None:
         """Only files that end in .jsonl; each is a stream with a position of its own."""
         for name in ("b.jsonl", "a.jsonl", "c.json", ".hidden", ".being-written.jsonl"):
@@ -188,6 +202,21 @@ class TestFollowing:
             trade_file.rename(trade_file.with_suffix(".1"))
             trade_file.write_text(f"{row('t3')}\n")
             assert await more(2) == ["t2", "t3"]
+
+    async def test_file_that_was_rotated_while_nobody_followed_is_finished_first(
+        self, trade_file: Path
+    ) -> None:
+        """A restart within the ten seconds, or after a night: its last lines are not lost."""
+        append(trade_file, f"{row('t1')}\n")
+        positions = positions_of(await read_once(trade_file))
+        with trade_file.open("a") as writer:
+            print(row("t2"), file=writer, flush=True)
+            trade_file.rename(f"{trade_file}.1")
+            trade_file.write_text(f"{row('t4')}\n")
+            async with following(trade_file, positions) as more:
+                assert await more(1) == ["t2"]
+                print(row("t3"), file=writer, flush=True)
+                assert await more(2) == ["t3", "t4"]
 
     async def test_lines_that_a_writer_adds_after_the_move_are_read(self, trade_file: Path) -> None:
         """It has the file open, wherever that is now, until it is told to open another one."""

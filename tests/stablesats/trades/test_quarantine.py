@@ -7,7 +7,8 @@ from typing import Any
 
 from stablesats.trades import MalformedItem, Place
 from stablesats.trades.quarantine import set_aside
-from stablesats.trades.trade_documents import QUARANTINE, TradeDocuments
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import QUARANTINE
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 NONSENSE = MalformedItem(Place("/trades.jsonl", 7), "nonsense", "not JSON")

@@ -13,7 +13,8 @@ from medici_py import mongo_transaction
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest
 from stablesats.trades.errors import TradeBusyError
-from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_poster import RevertOutcome, TradePoster
 from stablesats.trades.trade_store import TradeStore
 

@@ -12,10 +12,12 @@ from pymongo.errors import BulkWriteError
 from medici_py import mongo_transaction
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest, TradeConflictError, TradeReferenceError
-from stablesats.trades.trade_documents import SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES, TradeDocuments
+from stablesats.trades.receiving import Received
+from stablesats.trades.trade_collections import TradeDocuments
+from stablesats.trades.trade_documents import SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_lines import read_line
 from stablesats.trades.trade_poster import TradePoster
-from stablesats.trades.trade_store import SETTLEABLE_REVERTS, Received, TradeStore, trade_text
+from stablesats.trades.trade_store import SETTLEABLE_REVERTS, TradeStore, trade_text
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 
@@ -155,6 +157,7 @@ class TestReceiving:
         self,
         *,
         store: TradeStore,
+        documents: TradeDocuments,
         poster: TradePoster,
         received: Factory,
         revert: Revert,
@@ -162,17 +165,17 @@ class TestReceiving:
     ) -> None:
         """Another process took in the same lines between the look and the write of this one."""
         first, correction = received("t1", btc="b", usd="u"), received("t2", cents=7, btc="b", usd="u")
-        insert = store._insert
+        insert = documents.trades.insert_many
 
-        async def insert_late(fresh: Any, at: datetime) -> Any:
-            monkeypatch.setattr(store, "_insert", insert)
-            await store.receive([first], at=at)
-            await store.request_reverts([revert("t1")], at=at)
+        async def insert_late(*rows: Any, **options: Any) -> Any:
+            monkeypatch.setattr(documents.trades, "insert_many", insert)
+            await store.receive([first], at=NOW)
+            await store.request_reverts([revert("t1")], at=NOW)
             await poster.settle_revert("t1")
-            await store.receive([correction], at=at)
-            return await insert(fresh, at)
+            await store.receive([correction], at=NOW)
+            return await insert(*rows, **options)
 
-        monkeypatch.setattr(store, "_insert", insert_late)
+        monkeypatch.setattr(documents.trades, "insert_many", insert_late)
         assert await store.receive([first], at=NOW) == Received(0, 1, ())
 
     async def test_trades_without_payments_never_meet(self, store: TradeStore, received: Factory) -> None:

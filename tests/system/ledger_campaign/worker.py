@@ -1,6 +1,6 @@
 """A process of the ledger campaign: a durable subscriber to the dealer's books, until SIGTERM.
 
-``python ledger_campaign_worker.py URI DATABASE LOG NAME``; NAME is the subscription, ``hedging`` (at least
+``python worker.py URI DATABASE LOG NAME``; NAME is the subscription, ``hedging`` (at least
 once) or ``archive`` (exactly once, together with what it writes into the collection ``archive``).
 
 It appends a JSON object a line to LOG, on the disk before it goes on: ``began`` when it became the active one,
