@@ -25,7 +25,14 @@ def export(
             help="MongoDB replica set or sharded cluster; put a password into the variable, not the option.",
         ),
     ],
-    database: Annotated[str, typer.Option(help="Database that holds the dealer's books.")] = "stablesats",
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STABLESATS_DATABASE",
+            metavar="NAME",
+            help="Database that holds the dealer's books; if left out, the one in the URI, else stablesats.",
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; anyone who can reach it can read.")
     ] = LOOPBACK_HOST,

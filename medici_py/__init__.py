@@ -1,5 +1,6 @@
 """The journal library: double-entry bookkeeping on MongoDB, exact and always atomic."""
 
+from medici_py.allowed_accounts import AccountNotAllowedError
 from medici_py.balances import Balance
 from medici_py.batch import EntryBatch
 from medici_py.book import Book
@@ -131,6 +132,7 @@ __all__ = [  # noqa: RUF022 - by theme, as a reader looks for it
     "DuplicateEntryError",
     "InsufficientBalanceError",
     "BalanceLimitError",
+    "AccountNotAllowedError",
     "UnknownOutcomeError",
     "RunningBalancesError",
     "BookClosedError",

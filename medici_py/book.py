@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py.accounts import AccountLike, parse_query_paths
+from medici_py.allowed_accounts import AllowedAccountsLike
 from medici_py.balances import Balance
 from medici_py.batch import EntryBatch
 from medici_py.book_reader import BookReader
@@ -59,6 +60,7 @@ from medici_py.rebuild import RebuildProgress, RebuildReport
 from medici_py.rollups import RollUpProgress, RollUpReport
 from medici_py.store import Store
 from medici_py.subscription_filter import DEFAULT_KINDS
+from medici_py.templates import TransactionTemplate
 from medici_py.verify import VerifyProgress, VerifyReport
 from medici_py.voiding import JournalVoider
 
@@ -81,6 +83,9 @@ class Book:
         expire_balance_snapshot_sec: The same; twice *balance_snapshot_sec* if left out.
         dimensions: Names (``("currency", "layer")``) or names with defaults
             (``{"currency": None, "layer": "SETTLED"}``) in each of which debits must equal credits.
+        allowed_accounts: The accounts that legs of new entries may be on, ``["Cash", "Income"]``, or with the
+            values that they may have in a dimension there, ``{"Cash": {"currency": ["BTC"]}}``; any if left
+            out. Reads, and voids of what stands there, are not restricted.
         decimal_storage: ``"decimal128"``, or ``"double"`` for a book that Node's medici reads with fractions.
         running_balances: True if only this library writes the book: balances are then kept in the same
             transaction as the entries, from the first entry on. False for a book that Node also writes,
@@ -105,6 +110,7 @@ class Book:
         balance_snapshot_sec: float | None = DEFAULT_SNAPSHOT_SEC,
         expire_balance_snapshot_sec: float | None = None,
         dimensions: DimensionsLike = (),
+        allowed_accounts: AllowedAccountsLike | None = None,
         decimal_storage: DecimalStorage = "decimal128",
         running_balances: bool = True,
         group_commit: bool = True,
@@ -129,6 +135,7 @@ class Book:
             group_commit=group_commit,
             transaction_model=transaction_model,
             journal_model=journal_model,
+            allowed_accounts=allowed_accounts,
         )
         if not is_database(database):
             raise BookConstructorError(
@@ -372,7 +379,7 @@ class Book:
         account: AccountLike | None = None,
         *,
         kinds: Collection[type] = ALL_KINDS,
-        template: str | None = None,
+        template: TransactionTemplate[Any] | str | None = None,
         books: Collection["Book | str"] | None = None,
         after: ChangePosition | Mapping[str, Any] | dt.datetime | None = None,
         buffer: int = 1_000,
@@ -388,7 +395,7 @@ class Book:
             account: Only journals with a leg on these accounts or below, and only their balances; as in
                 `balance`.
             kinds: Only these of `JournalPosted`, `JournalVoided` and `BalanceChanged`.
-            template: Only journals that this template made.
+            template: Only journals that this template made, or any with its code.
             books: Other books of the database, this one only if it is among them; a name is read with the
                 settings of this book.
             after: Where to go on: the ``position`` of an earlier event or the document it was stored as, a
@@ -410,7 +417,7 @@ class Book:
         account: AccountLike | None = None,
         *,
         kinds: Collection[type] = DEFAULT_KINDS,
-        template: str | None = None,
+        template: TransactionTemplate[Any] | str | None = None,
         books: Collection["Book | str"] | None = None,
         start: Start = "now",
         holder: str | None = None,
@@ -427,7 +434,7 @@ class Book:
             name: Unique in the database; the first to use it fixes what it asks for.
             account: Only journals with a leg on these accounts or below, as in `balance`.
             kinds: Types of the events wanted. `HistoryRecovered` comes in any case.
-            template: Only journals of the template with this code.
+            template: Only journals that this template made, or any with its code.
             books: Books of this database, or names of such; this one if left out.
             start: Where a new subscription begins: ``"now"``, ``"beginning"`` (every journal there is), a
                 `ChangePosition`, or an aware time. An existing one goes on where it is.

@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast, get_args
 
+from medici_py.allowed_accounts import AllowedAccounts, AllowedAccountsLike
 from medici_py.bson_values import check_key, is_utf8
 from medici_py.documents import Journal, Transaction
 from medici_py.errors import BookConstructorError
@@ -38,6 +39,8 @@ class BookSettings:
         group_commit: Whether concurrent commits may share a MongoDB transaction.
         transaction_model: The model of legs.
         journal_model: The model of journals.
+        allowed_accounts: What was given for `allowed`.
+        allowed: The accounts that legs may be on; None for any.
 
     Raises:
         BookConstructorError: If one is outside what it accepts; checked in this order.
@@ -54,6 +57,8 @@ class BookSettings:
     group_commit: bool
     transaction_model: type[Transaction]
     journal_model: type[Journal]
+    allowed_accounts: AllowedAccountsLike | None = None
+    allowed: AllowedAccounts | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if not _is_name(self.name):
@@ -79,6 +84,11 @@ class BookSettings:
         _check_model("transaction_model", self.transaction_model, Transaction)
         _check_model("journal_model", self.journal_model, Journal)
         _check_journal_fields(self.journal_model)
+        if self.allowed_accounts is not None:
+            allowed = AllowedAccounts.of(
+                self.allowed_accounts, dimensions=self.dimensions, max_account_path=self.max_account_path
+            )
+            object.__setattr__(self, "allowed", allowed)
 
 
 def parse_dimensions(dimensions: DimensionsLike) -> Mapping[str, str | None]:
@@ -132,8 +142,8 @@ def _check_model(parameter: str, model: Any, root: type) -> None:
 
 
 def _check_journal_fields(model: type[Journal]) -> None:
-    for name, field in model.model_fields.items():
-        if field.is_required() and (field.alias or name) not in _STORED_ON_EVERY_JOURNAL:
+    for name, info in model.model_fields.items():
+        if info.is_required() and (info.alias or name) not in _STORED_ON_EVERY_JOURNAL:
             raise _refused("journal_model", model, f"one whose field {name!r} has a default: none is posted")
 
 

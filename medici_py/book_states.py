@@ -45,10 +45,14 @@ class BookStates:
 
     async def for_reading(self, book: str) -> BookState | None:
         """Return the state of *book*; None if nothing has been posted through this library yet."""
+        return self.remembered(book) or await self._read(book)
+
+    def remembered(self, book: str) -> BookState | None:
+        """Return the state of *book* if it was read a moment ago."""
         remembered = self._known.get(book)
         if remembered is not None and self._monotonic() - remembered[0] < REMEMBERED_SECS:
             return remembered[1]
-        return await self._read(book)
+        return None
 
     async def for_posting(self, book: str, *, running_balances: bool, fields: tuple[str, ...]) -> BookState:
         """Return the state of *book*, which the first poster of a book stores.

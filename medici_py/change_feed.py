@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from pymongo.asynchronous.client_session import AsyncClientSession
 
 # CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
-_HISTORY_LOST = frozenset({136, 260, 280, 286})
+HISTORY_LOST = frozenset({136, 260, 280, 286})
+"""A server's codes for a place that it does not have any more."""
+
+# FailedToParse, Overflow, Location40647, Location40649, Location50811: what is no token at all, or damaged.
+MALFORMED_TOKEN = frozenset({9, 15, 40647, 40649, 50811})
+"""A server's codes for a place that is none."""
+
 _CURSOR_KILLED = 237  # somebody ended the cursor, not the wish to follow the changes
 _NO_CHANGE_STREAMS = 40573  # Location40573: a standalone mongod's answer to $changeStream
 _MAJORITY = ReadConcern("majority")  # Change streams have it anyhow; to wait for a time it has to be said.
@@ -283,25 +289,38 @@ class _ResumingStream:
         await self.close()
         if isinstance(error, OperationFailure) and error.code == _NO_CHANGE_STREAMS:
             raise UnsupportedDeploymentError from error
-        if isinstance(error, OperationFailure) and error.code in _HISTORY_LOST:
+        if isinstance(error, OperationFailure) and error.code in HISTORY_LOST:
             raise ChangeHistoryLostError(
-                f"MongoDB no longer has the changes after {self.position.cluster_time}: {error}",
+                f"MongoDB no longer has the changes after {self.position.cluster_time}: {_said(error)}",
+                self.position,
+            ) from error
+        if isinstance(error, OperationFailure) and error.code in MALFORMED_TOKEN and self.position.token:
+            raise ChangeStreamError(
+                f"MongoDB cannot read {self.position.token} as a place to go on after: {_said(error)}. "
+                "Give a resume token as it was stored, or a time.",
                 self.position,
             ) from error
         if not _is_transient(error):
-            raise ChangeStreamError(f"the stream of changes ended: {error}", self.position) from error
+            raise ChangeStreamError(f"the stream of changes ended: {_said(error)}", self.position) from error
         self._failures += 1
         if self._failures == 1:
             self._failing_since = self._monotonic()
         away_secs = self._monotonic() - self._failing_since
         if away_secs >= self._settings.resume_timeout_secs:
             raise ChangeStreamInterruptedError(
-                f"MongoDB was away for {away_secs:.1f} s: {str(error) or 'it did not answer'}", self.position
+                f"MongoDB was away for {away_secs:.1f} s: {_said(error) or 'it did not answer'}",
+                self.position,
             ) from error
         pause = backoff_secs(
             self._failures, first_secs=_FIRST_PAUSE_SECS, max_secs=_LONGEST_PAUSE_SECS, jitter=self._jitter()
         )
         await asyncio.sleep(pause)
+
+
+def _said(error: PyMongoError | TimeoutError) -> str:
+    """Return what is wrong, without the rest of the server's reply."""
+    reply = error.details if isinstance(error, OperationFailure) else None
+    return str(reply["errmsg"]) if reply and "errmsg" in reply else str(error)
 
 
 def _is_transient(error: PyMongoError | TimeoutError) -> bool:

@@ -25,6 +25,8 @@ from medici_py.change_events import (
 )
 from medici_py.documents import Journal, Transaction
 from medici_py.errors import InvalidQueryError, UnreadableDocumentError
+from medici_py.template_legs import is_text
+from medici_py.templates import TransactionTemplate
 from medici_py.turnover_snapshot import BookShape
 
 Item: TypeAlias = BookEvent | DocumentFault
@@ -124,12 +126,12 @@ class ChangeFilter:
         books: tuple[FollowedBook, ...],
         paths: tuple[Path, ...] | None,
         kinds: Collection[type],
-        template: str | None,
+        template: TransactionTemplate[Any] | str | None,
     ) -> Self:
         """Return the filter of these wishes.
 
         Raises:
-            InvalidQueryError: If a kind is none, or there is none.
+            InvalidQueryError: If a kind is none, or there is none; or if *template* can be none.
         """
         wanted = frozenset(kinds)
         if not wanted or not wanted <= frozenset(ALL_KINDS):
@@ -137,7 +139,7 @@ class ChangeFilter:
             raise InvalidQueryError(
                 f"Kinds {kinds!r} refused: give some of {known}.", field="kinds", value=kinds
             )
-        return cls(books, paths, wanted, template)
+        return cls(books, paths, wanted, _code_of(template))
 
     @property
     def shapes(self) -> tuple[BookShape, ...]:
@@ -209,6 +211,22 @@ class ChangeFilter:
 
     def _covers(self, path: Path) -> bool:
         return self.paths is None or any(covers(wanted, path) for wanted in self.paths)
+
+
+def _code_of(template: TransactionTemplate[Any] | str | None) -> str | None:
+    match template:
+        case TransactionTemplate():
+            return template.code
+        case None:
+            return None
+        case str() if is_text(template):
+            return template
+        case _:
+            raise InvalidQueryError(
+                f"template={template!r} refused: give a TransactionTemplate, or the code of one.",
+                field="template",
+                value=template,
+            )
 
 
 def _posted(entry: JournalEntry, book: FollowedBook, rows: Sequence[BalanceRow]) -> Item:

@@ -1,10 +1,11 @@
 """Which of the entries that share a transaction stand: decided in order, in memory. Pure.
 
 A *unit* is one entry, or the entries of a batch, which stand or fall together. Each unit is judged on what
-stands when its turn comes: the committed balances and keys, and the units before it that stand.
+stands when its turn comes: the committed balances, keys and journals, and the units before it that stand. An
+entry that stands itself, by a commit whose answer was lost, is found first: its bounds have been kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import TypeAlias
@@ -27,10 +28,12 @@ class Facts:
     Attributes:
         keys: Keys in use, by book and text.
         balances: Balances, credit minus debit, of everything that a guard looks at.
+        standing: Journals of these entries that stand already.
     """
 
     keys: Mapping[tuple[str, str], UsedKey] = field(default_factory=dict)
     balances: Mapping[tuple[str, RowKey], Decimal] = field(default_factory=dict)
+    standing: Set[ObjectId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ Verdict: TypeAlias = tuple[Stands | Replays, ...] | Refusal
 """About a unit: one answer an entry, or why none of them stands."""
 
 
+def all_stand(verdict: Verdict) -> bool:
+    """Whether every entry of a unit is to be written."""
+    return isinstance(verdict, tuple) and verdict.count(STANDS) == len(verdict)
+
+
 def decide(units: Sequence[Unit], facts: Facts) -> list[Verdict]:
     """Judge *units* in their order."""
     standing = _Standing(facts)
@@ -81,24 +89,26 @@ class _Standing:
     def __init__(self, facts: Facts) -> None:
         self._keys = dict(facts.keys)
         self._balances = dict(facts.balances)
-        self._posted: set[ObjectId] = set()
+        self._standing = set(facts.standing)
 
     def judge(self, unit: Unit) -> Verdict:
         """Judge *unit*, and let it stand if nothing is against it."""
-        before = self._keys, self._balances, self._posted
-        if len(unit) > 1:
-            self._keys, self._balances, self._posted = dict(before[0]), dict(before[1]), set(before[2])
+        if len(unit) == 1:
+            alone = self._judge_one(unit[0])
+            return alone if isinstance(alone, (KeyTaken, Refused)) else (alone,)
+        before = self._keys, self._balances, self._standing
+        self._keys, self._balances, self._standing = dict(before[0]), dict(before[1]), set(before[2])
         answers: list[Stands | Replays] = []
         for plan in unit:
             answer = self._judge_one(plan)
             if isinstance(answer, (KeyTaken, Refused)):
-                self._keys, self._balances, self._posted = before
+                self._keys, self._balances, self._standing = before
                 return answer
             answers.append(answer)
         return tuple(answers)
 
     def _judge_one(self, plan: Plan) -> Stands | Replays | Refusal:
-        if plan.journal_id in self._posted:
+        if plan.journal_id in self._standing:
             return Replays(plan.journal_id)
         if plan.key is not None:
             used = self._keys.get((plan.book, plan.key.text))
@@ -122,7 +132,7 @@ class _Standing:
         return None
 
     def _apply(self, plan: Plan) -> None:
-        self._posted.add(plan.journal_id)
+        self._standing.add(plan.journal_id)
         if plan.key is not None:
             used = UsedKey(plan.journal_id, plan.key.digest, plan.key.date)
             self._keys[plan.book, plan.key.text] = used

@@ -21,7 +21,10 @@ from medici_py.change_events import ChangePosition
 DEFAULT_MARGIN = dt.timedelta(minutes=3)
 CLOCK_MARGIN = dt.timedelta(minutes=1)
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+EARLIEST_START = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LATEST_START = dt.datetime.fromtimestamp(2**32 - 1, tz=dt.UTC)
+"""Between them lie the cluster times of MongoDB."""
+
 _TIMESTAMP_TYPE = 0x82  # the first value of a resume token's sort key
 
 
@@ -112,7 +115,7 @@ def starting_at(instant: dt.datetime) -> Progress:
 def starting_with_everything(now: Timestamp) -> Progress:
     """Return the progress of a subscription that begins with the first journal; nothing was lost."""
     whole = Recovery(since=None, until=now, announced=True)
-    return Progress(ChangePosition(None, None), _EPOCH, recovery=whole)
+    return Progress(ChangePosition(None, None), EARLIEST_START, recovery=whole)
 
 
 def recovering(progress: Progress, *, now: Timestamp, margin: dt.timedelta) -> Progress:
@@ -165,6 +168,18 @@ def moved_on(progress: Progress, position: ChangePosition, committed_at: dt.date
     if repeats_until is not None and repeats_until < at:
         repeats_until = None
     return Progress(position, at, repeats_until=repeats_until, not_before=progress.not_before)
+
+
+def nothing_read_since(progress: Progress) -> dt.datetime | None:
+    """Return the time with which a subscription begins that read nothing so far; None for any other.
+
+    Only of one that was made for a time, or for everything there is.
+    """
+    recovery = progress.recovery
+    begins = progress.at == progress.not_before
+    if recovery is not None:
+        begins = recovery.since is None and recovery.read_to is None
+    return progress.at if begins else None
 
 
 def position_time(position: ChangePosition) -> dt.datetime | None:

@@ -25,9 +25,12 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from medici_py.change_events import BalanceChanged, ChangePosition, JournalPosted, JournalVoided
 from medici_py.change_filter import ChangeFilter
+from medici_py.change_start import position_fault
 from medici_py.durable_events import Delivery, DeliverySettings, DurableEvents, SubscriptionEvent
 from medici_py.durable_position import (
     DEFAULT_MARGIN,
+    EARLIEST_START,
+    LATEST_START,
     Progress,
     starting_after,
     starting_at,
@@ -35,12 +38,14 @@ from medici_py.durable_position import (
 )
 from medici_py.errors import InvalidQueryError
 from medici_py.history_recovered import HistoryRecovered
+from medici_py.instants import parse_instant
 from medici_py.leases import DEFAULT_TTL_SECS, Lease
 from medici_py.store import Store
 from medici_py.subscription_filter import filter_document
 from medici_py.subscription_lag import SubscriptionLag, subscription_lags
 from medici_py.subscription_rows import HandledMark, SubscriptionRows
 from medici_py.task_end import end_task
+from medici_py.template_legs import is_text
 from medici_py.transactions import mongo_transaction
 
 Start: TypeAlias = Literal["now", "beginning"] | ChangePosition | dt.datetime
@@ -53,6 +58,7 @@ T = TypeVar("T")
 DEFAULT_IDLE_SECS = 5.0
 _MAX_UNACKNOWLEDGED = 10_000
 _FORGET_SECS = 60.0
+_STARTS = "give 'now', 'beginning', a ChangePosition or an aware datetime"
 
 
 class DurableSubscription:
@@ -67,14 +73,15 @@ class DurableSubscription:
         name: Any text that is not blank; unique in the database.
         wanted: Which events are asked for; fixed by the first to use the name.
         start: Where a new subscription begins: now, with the first journal there is, after a position, or
-            with the second of an aware time. An existing one goes on where it is.
+            with the second of an aware time, 1970 at the earliest. An existing one goes on where it is.
         holder: Who this is, for people to read; host and process if left out.
         lease_ttl_secs: How long after a crash another may take over.
         idle_secs: How often the stored position moves on while nothing comes.
         recovery_margin: How long before its commit a journal can have been recorded.
 
     Raises:
-        InvalidQueryError: If *name* is blank, *start* is none of these, or seconds are not above 0.
+        InvalidQueryError: If *name* is no text or blank, *start* is none of these or later than 2106, where
+            MongoDB's clock ends, or seconds are not above 0.
     """
 
     def __init__(
@@ -89,8 +96,12 @@ class DurableSubscription:
         idle_secs: float = DEFAULT_IDLE_SECS,
         recovery_margin: dt.timedelta = DEFAULT_MARGIN,
     ) -> None:
-        if not name.strip():
-            raise InvalidQueryError("A subscription needs a name.", field="name", value=name)
+        if not is_text(name) or not name.strip():
+            raise InvalidQueryError(
+                f"A subscription needs a name, not {name!r}: give text that is not blank.",
+                field="name",
+                value=name,
+            )
         if not (0 < lease_ttl_secs < math.inf and 0 < idle_secs < math.inf):
             raise InvalidQueryError(
                 f"lease_ttl_secs={lease_ttl_secs!r}, idle_secs={idle_secs!r} refused: give numbers of "
@@ -339,14 +350,25 @@ def _checked(start: Start) -> Start:
     match start:
         case ChangePosition(token=None, cluster_time=None):
             return "now"
+        case ChangePosition() if (fault := position_fault(start)) is not None:
+            raise _refused(start, f"{fault}; give a place as it was stored")
         case "now" | "beginning" | ChangePosition():
             return start
-        case dt.datetime() if start.utcoffset() is not None:
-            return start.astimezone(dt.UTC)
+        case dt.datetime():
+            return _checked_instant(start)
         case _:
-            raise InvalidQueryError(
-                f"A subscription cannot start at {start!r}: give 'now', 'beginning', a ChangePosition or an "
-                "aware datetime.",
-                field="start",
-                value=start,
-            )
+            raise _refused(start, _STARTS)
+
+
+def _checked_instant(start: dt.datetime) -> dt.datetime:
+    try:
+        instant = parse_instant(start)
+    except ValueError as exc:
+        raise _refused(start, _STARTS) from exc
+    if instant > LATEST_START:
+        raise _refused(start, f"MongoDB's clock ends in {LATEST_START.year}")
+    return max(instant, EARLIEST_START)
+
+
+def _refused(start: object, why: str) -> InvalidQueryError:
+    return InvalidQueryError(f"A subscription cannot start at {start!r}: {why}.", field="start", value=start)

@@ -5,7 +5,6 @@ when the entry and its legs are made, before the first attempt to write: whateve
 the same documents, and the server refuses the second copy.
 """
 
-import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -14,20 +13,23 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from medici_py.accounts import AccountLike, Path, join, parse_posting_path
+from medici_py.accounts import AccountLike, Path, parse_posting_path
 from medici_py.bson_values import is_utf8
-from medici_py.documents import Journal, Transaction, journal_defaults
-from medici_py.driver import Document, Session, adopt_session
+from medici_py.documents import Journal
+from medici_py.driver import Session, adopt_session
 from medici_py.entry_rules import EntryRules
-from medici_py.errors import TransactionError, UnreadableDocumentError
+from medici_py.errors import TransactionError
 from medici_py.instants import InstantLike
 from medici_py.journal_header import JournalHeader
 from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
-from medici_py.money import EXACT, ZERO, AmountLike, encode_amount, exact_sum, parse_amount
+from medici_py.money import EXACT, ZERO, AmountLike, exact_sum, parse_amount
 from medici_py.object_ids import new_object_id
 
 MAX_KEY_BYTES = 512
 """The longest idempotency key, in UTF-8."""
+
+_NEITHER = ZERO, ZERO
+_UNBOUNDED = None, None
 
 WriteLocks: TypeAlias = Sequence[str] | re.Pattern[str]
 """Accounts to lock: a list, or a pattern that is searched for in the account of each leg."""
@@ -100,11 +102,12 @@ class Entry:
         )
         self.key = None if key is None else _entry_key(key)
         self.header: JournalHeader | None = None
+        self.template: TransactionTemplate[Any] | None = None
         self._poster = poster
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
         self._sealed = False
-        self._commits = 0
+        self._tried = False
 
     def __repr__(self) -> str:
         state = "posted" if self._journal else "committed" if self._sealed else "open"
@@ -141,11 +144,11 @@ class Entry:
 
         Raises:
             InvalidAccountPathError: If the account cannot be posted to.
+            AccountNotAllowedError: If the book has no such account, or takes no such leg there.
             TransactionError: If the amount, a bound or a key is refused, or the entry was committed before.
         """
         path, value = self._parse(account, amount)
-        bounds = self._bound(min_balance), self._bound(max_balance)
-        return self._add(path, debit=value, credit=ZERO, extra=extra, bounds=bounds)
+        return self._add(path, value, ZERO, extra, self._bounds(min_balance, max_balance))
 
     def credit(
         self,
@@ -158,17 +161,20 @@ class Entry:
     ) -> Self:
         """Add a credit; as `debit`."""
         path, value = self._parse(account, amount)
-        bounds = self._bound(min_balance), self._bound(max_balance)
-        return self._add(path, debit=ZERO, credit=value, extra=extra, bounds=bounds)
+        return self._add(path, ZERO, value, extra, self._bounds(min_balance, max_balance))
 
-    def head(self, header: JournalHeader) -> Self:
-        """Set what the journal says of itself: template, correlation and external id, metadata.
+    def head(self, header: JournalHeader, template: "TransactionTemplate[Any]") -> Self:
+        """Set what the journal says of itself; the legs are all there, and no more are taken.
+
+        Args:
+            header: Template, correlation and external id, metadata.
+            template: What made the legs; the entry is posted only if it is registered.
 
         Raises:
             TransactionError: If the entry was committed before.
         """
         self._refuse_if_sealed()
-        self.header = header
+        self.header, self.template = header, template
         return self
 
     @property
@@ -232,6 +238,8 @@ class Entry:
             TransactionError: As `commit`, with all its leaves; also if *session* has an open transaction,
                 which a failing write would abort.
         """
+        if self._journal is not None:
+            return self._journal
         check_entry(self)
         return await self._poster.preview(self, session=adopt_session(session))
 
@@ -244,7 +252,10 @@ class Entry:
         check_entry(self)
         # From here on something may be written, of which another commit of this entry must be the same.
         self._sealed = True
-        self._commits += 1
+
+    def mark_tried(self) -> None:
+        """Remember that a transaction has written the entry, and may commit."""
+        self._tried = True
 
     def settle(self, journal: Journal) -> None:
         """Remember the journal that the entry has become for good."""
@@ -257,8 +268,8 @@ class Entry:
 
     @property
     def was_tried(self) -> bool:
-        """Whether it was committed before, and so may stand although nobody here knows."""
-        return self._commits > 1
+        """Whether a transaction has written it, so that it may stand although nobody here knows."""
+        return self._tried
 
     @property
     def poster(self) -> Poster:
@@ -270,13 +281,20 @@ class Entry:
         path = parse_posting_path(account, max_account_path=rules.max_account_path)
         return path, parse_amount(amount, precision=rules.precision, storage=rules.storage)
 
-    def _bound(self, bound: AmountLike | None) -> Decimal | None:
-        return None if bound is None else parse_amount(bound, precision=self.rules.precision)
+    def _bounds(
+        self, minimum: AmountLike | None, maximum: AmountLike | None
+    ) -> tuple[Decimal | None, Decimal | None]:
+        if minimum is None and maximum is None:
+            return _UNBOUNDED
+        precision = self.rules.precision
+        return (
+            None if minimum is None else parse_amount(minimum, precision=precision),
+            None if maximum is None else parse_amount(maximum, precision=precision),
+        )
 
     def _add(
         self,
         path: Path,
-        *,
         debit: Decimal,
         credit: Decimal,
         extra: Mapping[str, Any] | None,
@@ -284,6 +302,7 @@ class Entry:
     ) -> Self:
         self._refuse_if_sealed()
         fields, meta = split_extra(extra, self.rules)
+        self.rules.check_account(path, fields, meta)
         self._legs.append(Leg(new_object_id(), path, debit, credit, fields, meta, *bounds))
         return self
 
@@ -291,6 +310,13 @@ class Entry:
         if self._sealed:
             raise TransactionError(
                 f"Entry {self.memo!r} was committed already as journal {self.id}; begin a new one."
+            )
+
+    def _refuse_if_headed(self) -> None:
+        if self.template is not None:
+            raise TransactionError(
+                f"Entry {self.memo!r} has the legs of template {self.template} and takes no others; begin an "
+                "entry of its own for them, or raise the template's version."
             )
 
 
@@ -335,67 +361,15 @@ def _sides_by_dimensions(entry: Entry) -> dict[tuple[Any, ...], tuple[Decimal, D
     names = tuple(entry.rules.dimensions)
     sides: dict[tuple[Any, ...], tuple[Decimal, Decimal]] = {}
     for leg in entry.legs:
-        key = tuple([leg.fields.get(name, leg.meta.get(name)) for name in names])
-        debited, credited = sides.get(key, (ZERO, ZERO))
-        sides[key] = EXACT.add(debited, leg.debit), EXACT.add(credited, leg.credit)
+        key = tuple([leg.fields.get(name, leg.meta.get(name)) for name in names]) if names else ()
+        debited, credited = sides.get(key, _NEITHER)
+        # A leg has one side as a rule, and what is the first on its side needs no addition.
+        if leg.debit:
+            debited = EXACT.add(debited, leg.debit) if debited else leg.debit
+        if leg.credit:
+            credited = EXACT.add(credited, leg.credit) if credited else leg.credit
+        sides[key] = debited, credited
     return sides
-
-
-def leg_documents(entry: Entry, *, recorded_at: dt.datetime) -> list[Document]:
-    """Return the legs of *entry* as they are stored, fields in medici's order.
-
-    Raises:
-        TransactionError: If a leg does not fit the book's transaction model.
-    """
-    return [_leg_document(entry, leg, recorded_at) for leg in entry.legs]
-
-
-def _leg_document(entry: Entry, leg: Leg, recorded_at: dt.datetime) -> Document:
-    rules = entry.rules
-    document: Document = {
-        "_id": leg.id,
-        "_journal": entry.id,
-        "account_path": list(leg.path),
-        "accounts": join(leg.path),
-        "book": rules.book,
-        "credit": encode_amount(leg.credit, rules.storage),
-        "datetime": entry.date or recorded_at,
-        "debit": encode_amount(leg.debit, rules.storage),
-        "memo": entry.memo,
-        "timestamp": recorded_at,
-    }
-    if rules.server_ids:
-        del document["_id"]
-    if entry.original_journal is not None:
-        document["_original_journal"] = entry.original_journal
-    document |= leg.fields
-    if leg.meta:
-        document["meta"] = dict(leg.meta)
-    if rules.checks_legs:
-        _check_model({"_id": leg.id, **document}, rules.transaction_model)
-    return document
-
-
-def _check_model(document: Document, model: type[Transaction]) -> None:
-    try:
-        model.from_document(document)
-    except UnreadableDocumentError as exc:
-        raise TransactionError(f"Failure to save journal: {exc}", field=exc.field, value=exc.value) from exc
-
-
-def journal_document(entry: Entry, leg_ids: Iterable[ObjectId], *, recorded_at: dt.datetime) -> Document:
-    """Return the journal of *entry* as it is stored, with the defaults of the book's journal model."""
-    document = {
-        "_id": entry.id,
-        "memo": entry.memo,
-        "_transactions": list(leg_ids),
-        "datetime": entry.date or recorded_at,
-        "book": entry.rules.book,
-        **journal_defaults(entry.rules.journal_model),
-    }
-    if entry.header is not None:
-        document |= entry.header.stored_on(entry.id)
-    return document
 
 
 def lock_targets(locks: WriteLocks | None, accounts: Iterable[str]) -> list[str]:

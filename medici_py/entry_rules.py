@@ -6,6 +6,8 @@ from typing import Any, Self
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
+from medici_py.accounts import Path
+from medici_py.allowed_accounts import AllowedAccounts
 from medici_py.book_settings import BookSettings
 from medici_py.book_state import dimension_fields
 from medici_py.documents import Journal, Transaction, custom_stored_names
@@ -43,6 +45,7 @@ class EntryRules:
         transaction_model: The model whose fields are top-level in a leg.
         journal_model: The model of the journal.
         codec_options: How values become BSON.
+        allowed_accounts: The accounts that legs may be on; None for any.
     """
 
     book: str
@@ -54,6 +57,7 @@ class EntryRules:
     transaction_model: type[Transaction] = Transaction
     journal_model: type[Journal] = Journal
     codec_options: CodecOptions[Any] = DEFAULT_CODEC_OPTIONS
+    allowed_accounts: AllowedAccounts | None = None
     dimension_fields: tuple[str, ...] = field(init=False)
     """Where a leg stores each dimension: ``meta.currency``, or a field of its own."""
     checks_legs: bool = field(init=False)
@@ -77,4 +81,15 @@ class EntryRules:
             transaction_model=settings.transaction_model,
             journal_model=settings.journal_model,
             codec_options=codec_options,
+            allowed_accounts=settings.allowed,
         )
+
+    def check_account(self, path: Path, fields: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Check that a leg may be on *path*, with its values in the dimensions.
+
+        Raises:
+            AccountNotAllowedError: If the book has no such account, or one without such values.
+        """
+        if self.allowed_accounts is not None:
+            dimensions = {name: fields.get(name, meta.get(name)) for name in self.dimensions}
+            self.allowed_accounts.check(self.book, path, dimensions)

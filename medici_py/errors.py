@@ -11,6 +11,7 @@ allowed stands in the message, and the facts are attributes::
         DuplicateEntryError            400   posted before, or with other content under its key
         InsufficientBalanceError       400   the account would fall below its bound
         BalanceLimitError              400   the account would rise above its bound
+        AccountNotAllowedError         400   an account, or a value there, that the book does not have
       UnknownOutcomeError              500   the server did not say whether it committed
       RunningBalancesError             400   a poster without running balances in a book that has them
       BookClosedError                  400   a book that was closed
@@ -44,7 +45,8 @@ allowed stands in the message, and the facts are attributes::
       RollUpRefusedError               400   a book that keeps no running balances
       RollUpUnderWayError              400   another process rolls the book up
 
-Those after `UnsupportedDeploymentError` are defined beside what raises them; `medici_py` exports them all.
+`AccountNotAllowedError` and those after `UnsupportedDeploymentError` are defined beside what raises them;
+`medici_py` exports them all.
 
 Source: medici 7.4, ``src/errors``; the leaves medici does not have are ours.
 """

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
@@ -66,7 +66,7 @@ class CommitStats:
 class _Waiting(Generic[U, R]):
     unit: U
     future: "asyncio.Future[R]"
-    since: float = field(default_factory=time.monotonic)
+    since: float
 
     def answer(self, answer: R | BaseException) -> None:
         if self.future.done():
@@ -108,6 +108,7 @@ class GroupCommitter(Generic[U, R]):
         self._exclusive = exclusive
         self._waiting: deque[_Waiting[U, R]] = deque()
         self._waiting_exclusive: deque[_Waiting[U, R]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Semaphore(max_waiting)
         self._lanes: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
@@ -142,7 +143,9 @@ class GroupCommitter(Generic[U, R]):
             Exception: Whatever the unit's own answer is.
         """
         await self._room.acquire()
-        waiting: _Waiting[U, R] = _Waiting(unit, asyncio.get_running_loop().create_future())
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # Asked once: each time is a system call.
+        waiting: _Waiting[U, R] = _Waiting(unit, self._loop.create_future(), time.monotonic())
         (self._waiting_exclusive if self._exclusive(unit) else self._waiting).append(waiting)
         self._open_lane()
         try:

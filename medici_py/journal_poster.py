@@ -1,7 +1,7 @@
 """Posts the entries of one book: makes them ready, and hands them to the desk that writes them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -9,10 +9,13 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from medici_py.accounts import join
 from medici_py.documents import Journal
 from medici_py.driver import has_transaction
-from medici_py.entry import Entry, WriteLocks, leg_documents, lock_targets
+from medici_py.entry import Entry, WriteLocks, lock_targets
+from medici_py.entry_documents import leg_documents
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError
-from medici_py.posting_desk import Journals, PostingDesk, desk_of
+from medici_py.posting_answers import Journals
+from medici_py.posting_desk import PostingDesk
+from medici_py.posting_desks import desk_of
 from medici_py.posting_plan import Plan, plan_entry
 from medici_py.store import Store
 from medici_py.under_way import UnderWay
@@ -88,8 +91,9 @@ class JournalPoster:
             UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         with self.under_way:
-            plan = await self.plan(entry, writelock_accounts)
-            (journal,) = await self.post_plans([plan], session)
+            desk = self.desk
+            plan = await self._plan(desk, entry, writelock_accounts)
+            (journal,) = await self._post(desk, (plan,), session)
             return journal
 
     async def preview(self, entry: Entry, *, session: AsyncClientSession | None) -> Journal:
@@ -114,18 +118,32 @@ class JournalPoster:
             TransactionError: If its legs do not fit the book's transaction model.
             RunningBalancesError: If the book must not be written without running balances.
         """
-        locks = lock_targets(writelock_accounts, (join(leg.path) for leg in entry.legs))
+        return await self._plan(self.desk, entry, writelock_accounts)
+
+    async def _plan(self, desk: PostingDesk, entry: Entry, writelock_accounts: WriteLocks | None) -> Plan:
+        if writelock_accounts is None:
+            locks: Sequence[str] = ()
+        else:
+            locks = lock_targets(writelock_accounts, (join(leg.path) for leg in entry.legs))
         if self._rules.checks_legs:
             leg_documents(entry, recorded_at=self._clock())
-        state = await self.desk.state_for_posting(self._rules, running_balances=self._running_balances)
+        rules, kept = self._rules, self._running_balances
+        state = desk.remembered_state(rules, running_balances=kept)
+        if state is None:
+            state = await desk.state_for_posting(rules, running_balances=kept)
         return plan_entry(entry, state, locks=locks, clock=self._clock)
 
-    async def post_plans(self, plans: Sequence[Plan], session: AsyncClientSession | None) -> Journals:
+    def post_plans(self, plans: Sequence[Plan], session: AsyncClientSession | None) -> Awaitable[Journals]:
         """Post *plans*, all or nothing; see `PostingDesk.post`."""
+        return self._post(self.desk, plans, session)
+
+    def _post(
+        self, desk: PostingDesk, plans: Sequence[Plan], session: AsyncClientSession | None
+    ) -> Awaitable[Journals]:
         if session is None:
             # Without transactions nothing would be taken back before a failing batch is halved.
             shared = self._group_commit and self._store.capabilities.transactions
-            return await self.desk.post(plans, shared=shared)
+            return desk.post(plans, shared=shared)
         if has_transaction(session):
-            return await self.desk.join(session, plans)
-        return await self.desk.post_in(session, plans)
+            return desk.join(session, plans)
+        return desk.post_in(session, plans)

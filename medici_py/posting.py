@@ -4,8 +4,8 @@ Order inside the transaction: the rows of running balances first, where whoever 
 account conflicts before anything else was done for nothing; then all legs, then the journals that name them,
 so that whoever follows the change stream has seen all legs when a journal arrives.
 
-Exactly once: a journal's id is fixed before the first try. Two tries of one entry collide on it (or on a
-leg's), the server refuses the second, and the journal that stands is what the caller gets.
+Exactly once: a journal's id is fixed before the first try. A later try looks for it before anything else, and
+of two tries at one time one conflicts and begins again: what it finds then is what its caller gets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from medici_py.balances import Balance, EntrySums
-from medici_py.decisions import Facts, Replays, Unit, Verdict, decide
+from medici_py.decisions import Facts, Replays, Unit, Verdict, all_stand, decide
 from medici_py.documents import Journal
 from medici_py.driver import Document
-from medici_py.entry import journal_document, leg_documents
+from medici_py.entry_documents import journal_document, leg_documents
 from medici_py.entry_key import UsedKey, key_id
 from medici_py.money import EXACT
 from medici_py.posting_plan import (
@@ -77,6 +77,7 @@ class EntryWriter:
         *,
         session: AsyncClientSession | None,
         stripe: int,
+        tried: Sequence[ObjectId],
         only_judge: bool = False,
     ) -> Written:
         """Judge *units* on what the transaction sees, and write those that stand.
@@ -85,6 +86,7 @@ class EntryWriter:
             units: What is to be posted, in order.
             session: A session in whose transaction this runs; None only on mongomock.
             stripe: The transaction's own stripe of running balances; a guarding one if any unit has bounds.
+            tried: Journals of these entries that may stand already.
             only_judge: Whether nothing may be written.
         """
         plans = [plan for unit in units for plan in unit]
@@ -100,12 +102,13 @@ class EntryWriter:
                 **await self._balances_of_rows(guarded, session),
                 **await self._balances_of_entries(guarded_by_entries(plans), session),
             },
+            standing=await self._standing_of(tried, session),
         )
         verdicts = decide(units, facts)
         standing = list(_standing(units, verdicts))
         if not standing:
             return Written(verdicts, {})
-        recorded = [(plan, plan.clock()) for plan in standing]
+        recorded = _recorded(standing)
         if only_judge:
             return Written(verdicts, _unwritten(recorded))
         await self._add_to_rows(recorded, stripe=stripe, guarding=guarding, session=session)
@@ -122,6 +125,14 @@ class EntryWriter:
             return {}
         found = self._store.keys.find({"_id": {"$in": wanted}}, session=session)
         return {(one["_id"]["book"], one["_id"]["key"]): UsedKey.from_document(one) async for one in found}
+
+    async def _standing_of(
+        self, journals: Sequence[ObjectId], session: AsyncClientSession | None
+    ) -> set[ObjectId]:
+        if not journals:
+            return set()
+        found = self._store.journals.find({"_id": {"$in": list(journals)}}, {"_id": 1}, session=session)
+        return {journal["_id"] async for journal in found}
 
     async def _balances_of_rows(
         self,
@@ -181,7 +192,7 @@ class EntryWriter:
         documents: list[Document] = [
             journal_document(plan.entry, leg_ids[plan.journal_id], recorded_at=at) for plan, at in recorded
         ]
-        await self._store.journals.insert_many(documents, session=session)
+        await self._store.insert(self._store.journals, documents, session=session)
         return _journals(recorded, documents)
 
     async def _insert_keys(self, standing: Sequence[Plan], session: AsyncClientSession | None) -> None:
@@ -196,11 +207,17 @@ class EntryWriter:
     ) -> None:
         locks: dict[str, list[str]] = {}
         for plan, _ in recorded:
-            accounts = [*plan.locks, *guarding_locks(plan)]
-            if accounts:
-                locks.setdefault(plan.book, []).extend(accounts)
+            if plan.locks or plan.guards:
+                locks.setdefault(plan.book, []).extend([*plan.locks, *guarding_locks(plan)])
         for book, accounts in locks.items():
             await self._store.lock_accounts(accounts, book=book, now=recorded[-1][1], session=session)
+
+
+def _recorded(standing: Sequence[Plan]) -> list[tuple[Plan, datetime]]:
+    """Give each plan its recorded time: one reading of its clock for all that commit together."""
+    clocks = {id(plan.clock): plan.clock for plan in standing}
+    now = {place: clock() for place, clock in clocks.items()}
+    return [(plan, now[id(plan.clock)]) for plan in standing]
 
 
 def _journals(
@@ -215,7 +232,7 @@ def _journals(
 
 def _unwritten(recorded: Sequence[tuple[Plan, datetime]]) -> dict[ObjectId, Journal]:
     documents = [
-        journal_document(plan.entry, (leg.id for leg in plan.entry.legs), recorded_at=at)
+        journal_document(plan.entry, [leg.id for leg in plan.entry.legs], recorded_at=at)
         for plan, at in recorded
     ]
     return _journals(recorded, documents)
@@ -223,7 +240,9 @@ def _unwritten(recorded: Sequence[tuple[Plan, datetime]]) -> dict[ObjectId, Jour
 
 def _standing(units: Sequence[Unit], verdicts: Sequence[Verdict]) -> Iterable[Plan]:
     for unit, verdict in zip(units, verdicts, strict=True):
-        if isinstance(verdict, tuple):
+        if all_stand(verdict):
+            yield from unit
+        elif isinstance(verdict, tuple):
             yield from (
                 plan for plan, answer in zip(unit, verdict, strict=True) if not isinstance(answer, Replays)
             )

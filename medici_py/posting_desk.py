@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from bson import ObjectId
 from bson.errors import BSONError
@@ -14,24 +12,16 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from medici_py.book_state import BookState
 from medici_py.book_states import BookStates
-from medici_py.decisions import KeyTaken, Refused, Replays, Unit, Verdict
-from medici_py.documents import Journal
-from medici_py.driver import belongings, has_transaction, start_session
-from medici_py.entry_key import difference_text, stored_content
+from medici_py.decisions import Unit
+from medici_py.driver import has_transaction, start_session
 from medici_py.entry_rules import EntryRules
-from medici_py.errors import (
-    ConsistencyError,
-    DuplicateEntryError,
-    MediciError,
-    TransactionError,
-    UnknownOutcomeError,
-)
+from medici_py.errors import DuplicateEntryError, TransactionError, UnknownOutcomeError
 from medici_py.group_commit import CommitStats, GroupCommitter
 from medici_py.instants import utc_now
-from medici_py.journal_header import stored_header
 from medici_py.money import MAX_DIGITS
 from medici_py.posting import EntryWriter, Written
-from medici_py.posting_plan import Plan, leg_contents
+from medici_py.posting_answers import Answers, Journals
+from medici_py.retry import begin_again
 from medici_py.running_rows import CORRECTIONS
 from medici_py.store import Store
 from medici_py.stripes import StripePool
@@ -40,18 +30,19 @@ from medici_py.transactions import run_in_session
 
 T = TypeVar("T")
 
-Journals = tuple[Journal, ...]
-
 LANES = 8
 """Transactions of the library's own that one process keeps open in one database beside the shared one."""
 
 _DUPLICATE_KEY = 11000
 
+_NAMED_HERE = (UnknownOutcomeError, SumTooLargeError, PyMongoError, BSONError, OverflowError)
+"""Errors that a caller hears of under another name."""
+
 
 class PostingDesk:
     """Posts units of entries into one database, for all books of this process there.
 
-    Get it from `desk_of`. All of it belongs to one event loop.
+    Get it from `medici_py.posting_desks.desk_of`. All of it belongs to one event loop.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,6 +51,7 @@ class PostingDesk:
         self._stripes = StripePool(store.stripes, utc_now)
         self._guarding_stripes = StripePool(store.stripes, utc_now, guarding=True)
         self._writer = EntryWriter(store, self._guarding_stripes)
+        self._answers = Answers(store)
         self._lanes = asyncio.Semaphore(LANES)
         self._committer: GroupCommitter[Unit, Journals] = GroupCommitter(
             self._commit, weight=_weight, exclusive=_is_exclusive
@@ -74,6 +66,13 @@ class PostingDesk:
     def stats(self) -> CommitStats:
         """What the shared committer has done so far."""
         return self._committer.stats
+
+    def remembered_state(self, rules: EntryRules, *, running_balances: bool) -> BookState | None:
+        """Return what `state_for_posting` would, if that is known without asking anybody."""
+        if not self._store.capabilities.transactions:
+            return None
+        state = self._states.remembered(rules.book)
+        return None if state is None or (state.running_balances and not running_balances) else state
 
     async def state_for_posting(self, rules: EntryRules, *, running_balances: bool) -> BookState:
         """Return how the book of *rules* is kept; see `BookStates.for_posting`."""
@@ -108,42 +107,41 @@ class PostingDesk:
             TransactionError: If it is refused or cannot be saved; nothing of it was written.
             UnknownOutcomeError: If the server could not be asked whether it committed.
         """
-        if shared:
-            return await self._answered(unit, lambda: self._committer.submit(unit))
-        return await self.post_in(None, unit)
+        try:
+            return await (self._committer.submit(unit) if shared else self._alone(None, unit))
+        except _NAMED_HERE as exc:
+            _raise_named(exc, unit)
 
     async def post_in(self, session: AsyncClientSession | None, unit: Unit) -> Journals:
         """As `post`, in a transaction of its own; of *session*, which has none open, if given."""
-
-        async def commit() -> Journals:
-            (answer,) = await self._commit([unit], None, session=session)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return await self._answered(unit, commit)
+        try:
+            return await self._alone(session, unit)
+        except _NAMED_HERE as exc:
+            _raise_named(exc, unit)
 
     async def join(self, session: AsyncClientSession, unit: Unit) -> Journals:
         """Write *unit* in the transaction that is open in a caller's session.
 
         Raises:
             TransactionError: If it is refused; nothing of it was written.
-            DuplicateEntryError: If it stands already under its id; the transaction is aborted.
+            DuplicateEntryError: If a leg breaks a unique index; the transaction is aborted.
         """
         stripe = await self._guarding_stripes.of_session(session)
         try:
-            written = await self._writer.write([unit], session=session, stripe=stripe)
+            written = await self._writer.write([unit], session=session, stripe=stripe, tried=_tried([unit]))
+            _mark_tried([unit])
         except SumTooLargeError as exc:
             raise too_large(unit[0].entry.rules) from exc
         except (DuplicateKeyError, BulkWriteError) as exc:
             if not _is_duplicate(exc):
                 raise
+            _mark_tried([unit])
             names = ", ".join(f"{plan.journal_id} ({plan.entry.memo!r})" for plan in unit)
             raise DuplicateEntryError(
                 f"Journal {names} is posted already, or its leg breaks a unique index; "
                 "the server has aborted the session's transaction."
             ) from exc
-        (answer,) = await self._answers([unit], written, session)
+        (answer,) = await self._answers.about([unit], written, session)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -155,22 +153,24 @@ class PostingDesk:
         async def write_and_roll_back(joined: AsyncClientSession | None) -> Journals:
             # Without transactions nothing could be rolled back, so nothing is written.
             only_judge = not self._store.capabilities.transactions
-            written = await self._writer.write([unit], session=joined, stripe=stripe, only_judge=only_judge)
-            (answer,) = await self._answers([unit], written, joined)
+            written = await self._write([unit], joined, stripe, only_judge=only_judge)
+            (answer,) = await self._answers.about([unit], written, joined)
             raise _RolledBackError(answer)
 
-        async def run() -> Journals:
-            nonlocal stripe
-            try:
-                async with self.stripe(None, guarding=_has_guards([unit])) as stripe:
-                    await self._in_transaction(session, write_and_roll_back, conflicts=None)
-            except _RolledBackError as exc:
-                if isinstance(exc.answer, Exception):
-                    raise exc.answer from None
-                return exc.answer
+        try:
+            async with self.stripe(None, guarding=_has_guards([unit])) as stripe:
+                await self._in_transaction(session, write_and_roll_back, conflicts=None)
+        except _RolledBackError as exc:
+            answer = exc.answer
+        except _NAMED_HERE as exc:
+            _raise_named(exc, unit)
+        else:
             raise AssertionError("a preview always rolls back")
-
-        return await self._answered(unit, run)
+        if isinstance(answer, _NAMED_HERE):
+            _raise_named(answer, unit)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def settle(self) -> None:
         """Wait for the shared transactions under way, and give the stripes that are free to others."""
@@ -211,13 +211,36 @@ class PostingDesk:
             began += 1
             if began > 1:
                 self._committer.count_retry()
-            return await self._writer.write(units, session=joined, stripe=stripe)
+            written = await self._write(units, joined, stripe)
+            _mark_tried(units)
+            return written
 
         # Without a bound of its tries it is one entry, and may be at it for long.
         shared = tries is not None
         async with self.stripe(None, shared=shared, guarding=_has_guards(units)) as stripe:
             written = await self._in_transaction(session, write, conflicts=tries)
-        return await self._answers(units, written, None)
+        return await self._answers.about(units, written, None)
+
+    async def _write(
+        self,
+        units: Sequence[Unit],
+        session: AsyncClientSession | None,
+        stripe: int,
+        *,
+        only_judge: bool = False,
+    ) -> Written:
+        tried = _tried(units)
+        try:
+            return await self._writer.write(
+                units, session=session, stripe=stripe, tried=tried, only_judge=only_judge
+            )
+        except (DuplicateKeyError, BulkWriteError) as exc:
+            looked_for = len(tried) == sum([len(unit) for unit in units])
+            if session is None or looked_for or not _is_duplicate(exc):
+                raise
+            # Another task may have committed one of these entries meanwhile.
+            _mark_tried(units)
+            raise begin_again("an id is in use, perhaps by one of these entries") from exc
 
     async def _in_transaction(
         self,
@@ -233,117 +256,11 @@ class PostingDesk:
         async with await start_session(self._store.client) as own:
             return await run_in_session(own, body, conflicts=conflicts)
 
-    async def _answers(
-        self, units: Sequence[Unit], written: Written, session: AsyncClientSession | None
-    ) -> list[Journals | Exception]:
-        answers: list[Journals | Exception] = []
-        for unit, verdict in zip(units, written.verdicts, strict=True):
-            try:
-                answers.append(await self._answer(unit, verdict, written, session))
-            except PyMongoError as exc:
-                # A first journal could not be looked up: that is this unit's trouble, not its neighbours'.
-                unknown = UnknownOutcomeError(str(exc))
-                unknown.__cause__ = exc
-                answers.append(unknown)
-            except Exception as exc:  # noqa: BLE001 - or could not be read; the caller gets it
-                answers.append(exc)
-        return answers
-
-    async def _answer(
-        self, unit: Unit, verdict: Verdict, written: Written, session: AsyncClientSession | None
-    ) -> Journals | Exception:
-        match verdict:
-            case Refused():
-                # It may itself be what has used the balance up, in a commit whose answer nobody got.
-                tried = any(plan.entry.was_tried for plan in unit)
-                return (tried and await self._all_standing(unit, session)) or verdict.error
-            case KeyTaken():
-                return await self._key_taken(unit, verdict, session)
-            case _:
-                journals: list[Journal] = []
-                for plan, answer in zip(unit, verdict, strict=True):
-                    if not isinstance(answer, Replays):
-                        journals.append(written.journals[plan.journal_id])
-                        continue
-                    first = await self.standing(plan, answer.journal, session)
-                    if first is None:
-                        return _gone(plan, answer.journal)
-                    journals.append(first.model_copy(update={"replayed": True}))
-                return tuple(journals)
-
-    async def standing(
-        self, plan: Plan, journal_id: ObjectId, session: AsyncClientSession | None = None
-    ) -> Journal | None:
-        """Return the journal of an entry, if it stands."""
-        journals = self._store.journals if session else self._store.latest_journals
-        found = await journals.find_one({"_id": journal_id, "book": plan.book}, session=session)
-        return None if found is None else plan.entry.rules.journal_model.from_document(found)
-
-    async def _all_standing(self, unit: Unit, session: AsyncClientSession | None = None) -> Journals | None:
-        found = [await self.standing(plan, plan.journal_id, session) for plan in unit]
-        standing = tuple(journal for journal in found if journal is not None)
-        return standing if len(standing) == len(unit) else None
-
-    async def _key_taken(self, unit: Unit, taken: KeyTaken, session: AsyncClientSession | None) -> Exception:
-        plan, used = taken.plan, taken.used
-        beside = next((one for one in unit if one.journal_id == used.journal), None)
-        if beside is not None:
-            # The unit is refused, so that the database never has the other one.
-            user = "another entry of the same batch"
-            first_memo, first_legs = beside.entry.memo, leg_contents(beside.entry)
-            first_header = beside.entry.header_content
-        else:
-            first = await self.standing(plan, used.journal, session)
-            if first is None:
-                return _gone(plan, used.journal)
-            user = f"journal {used.journal}, which is another entry"
-            legs = self._store.transactions if session else self._store.latest_transactions
-            stored = legs.find({"_journal": used.journal, "book": plan.book}, session=session)
-            first_memo, first_legs = first.memo, [stored_content(leg, first.memo) async for leg in stored]
-            first_header = stored_header(first)
-        difference = difference_text(
-            memo=plan.entry.memo,
-            legs=leg_contents(plan.entry),
-            date=plan.entry.date,
-            used=used,
-            first_memo=first_memo,
-            first_legs=first_legs,
-            header=plan.entry.header_content,
-            first_header=first_header,
-        )
-        key = plan.entry.key
-        return DuplicateEntryError(
-            f"Entry {plan.entry.memo!r} refused: its key {key!r} was used in book {plan.book!r} by {user}: "
-            f"this one {difference}. Nothing was written.",
-            field="key",
-            value=key,
-        )
-
-    async def _answered(self, unit: Unit, commit: Callable[[], Awaitable[Journals]]) -> Journals:
-        """Give the driver's errors the names that callers act on."""
-        try:
-            return await commit()
-        except UnknownOutcomeError as exc:
-            names = ", ".join(f"{plan.journal_id} ({plan.entry.memo!r})" for plan in unit)
-            again = "Commit the same entry" if len(unit) == 1 else "Add the same entries to a new batch"
-            raise UnknownOutcomeError(
-                f"The server did not confirm whether journal {names} was committed: {exc.__cause__}. "
-                f"{again} again: that finds out, and never posts it twice."
-            ) from exc.__cause__
-        except SumTooLargeError as exc:
-            raise too_large(unit[0].entry.rules) from exc
-        except (PyMongoError, BSONError, OverflowError) as exc:
-            if _is_duplicate(exc):
-                try:
-                    standing = await self._all_standing(unit)
-                except PyMongoError as lost:
-                    raise UnknownOutcomeError(
-                        f"An id of entry {unit[0].entry.memo!r} is in the database already, and whether it "
-                        f"is this entry's could not be found out: {lost}. Commit it again."
-                    ) from lost
-                if standing is not None:
-                    return standing
-            raise TransactionError(f"Failure to save journal: {exc}") from exc
+    async def _alone(self, session: AsyncClientSession | None, unit: Unit) -> Journals:
+        (answer,) = await self._commit([unit], None, session=session)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 class _RolledBackError(Exception):
@@ -354,12 +271,22 @@ class _RolledBackError(Exception):
         self.answer = answer
 
 
+def _tried(units: Sequence[Unit]) -> list[ObjectId]:
+    return [plan.journal_id for unit in units for plan in unit if plan.entry.was_tried]
+
+
+def _mark_tried(units: Sequence[Unit]) -> None:
+    for unit in units:
+        for plan in unit:
+            plan.entry.mark_tried()
+
+
 def _has_guards(units: Sequence[Unit]) -> bool:
     return any(plan.guards for unit in units for plan in unit)
 
 
 def _weight(unit: Unit) -> int:
-    return len(unit[0].moves) if len(unit) == 1 else sum(len(plan.moves) for plan in unit)
+    return sum([len(plan.entry.legs) for plan in unit])
 
 
 def _is_exclusive(unit: Unit) -> bool:
@@ -367,18 +294,30 @@ def _is_exclusive(unit: Unit) -> bool:
     return bool(first.guards or first.locks) or any(plan.guards or plan.locks for plan in unit[1:])
 
 
-def _gone(plan: Plan, journal: ObjectId) -> MediciError:
-    key = plan.entry.key
-    return ConsistencyError(
-        f"Entry {plan.entry.memo!r}: its key {key!r} names journal {journal}, which book {plan.book!r} no "
-        "longer has; somebody has deleted it by hand. Restore it, or delete the key in medici_py_keys."
-    )
+def _raise_named(error: Exception, unit: Unit) -> NoReturn:
+    match error:
+        case UnknownOutcomeError():
+            raise unconfirmed(error, unit) from error.__cause__
+        case SumTooLargeError():
+            raise too_large(unit[0].entry.rules) from error
+        case _:
+            raise TransactionError(f"Failure to save journal: {error}") from error
 
 
 def _is_duplicate(error: Exception) -> bool:
     if isinstance(error, BulkWriteError):
         return any(failed.get("code") == _DUPLICATE_KEY for failed in error.details.get("writeErrors", ()))
     return isinstance(error, DuplicateKeyError)
+
+
+def unconfirmed(error: UnknownOutcomeError, unit: Unit) -> UnknownOutcomeError:
+    """Return the error for *unit*, of which the server did not say whether it committed."""
+    names = ", ".join(f"{plan.journal_id} ({plan.entry.memo!r})" for plan in unit)
+    again = "Commit the same entry" if len(unit) == 1 else "Add the same entries to a new batch"
+    return UnknownOutcomeError(
+        f"The server did not confirm whether journal {names} was committed: {error.__cause__}. "
+        f"{again} again: that finds out, and never posts it twice."
+    )
 
 
 def too_large(rules: EntryRules) -> TransactionError:
@@ -390,37 +329,3 @@ def too_large(rules: EntryRules) -> TransactionError:
         "or running_balances=False.",
         field="amount",
     )
-
-
-def desk_of(store: Store) -> PostingDesk:
-    """Return the desk that everybody shares who posts into this database, in this process and event loop.
-
-    Two books share one if their client and the codec options of their databases are the same.
-    """
-    loop = asyncio.get_running_loop()
-    desks: list[_Place] = belongings(store.client, "desks", list)
-    desks[:] = [place for place in desks if not place.is_over()]
-    for place in desks:
-        if place.serves(loop, store):
-            return place.desk
-    place = _Place(weakref.ref(loop), PostingDesk(store))
-    desks.append(place)
-    return place.desk
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    loop: "weakref.ref[asyncio.AbstractEventLoop]"
-    desk: PostingDesk
-
-    def is_over(self) -> bool:
-        loop = self.loop()
-        return loop is None or loop.is_closed()
-
-    def serves(self, loop: asyncio.AbstractEventLoop, store: Store) -> bool:
-        mine = self.desk.store
-        return (
-            self.loop() is loop
-            and mine.database.name == store.database.name
-            and mine.codec_options == store.codec_options
-        )

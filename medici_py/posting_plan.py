@@ -1,6 +1,5 @@
 """An entry made ready to be posted: what it moves, what it demands, what it writes. Pure."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,7 +73,7 @@ class Plan(NamedTuple):
 
     Attributes:
         entry: What the caller built.
-        moves: What its legs move.
+        fields: Where legs store what the book's rows are told apart by.
         guards: Bounds it must keep.
         key: Its idempotency key.
         locks: Accounts to write-lock.
@@ -84,7 +83,7 @@ class Plan(NamedTuple):
     """
 
     entry: Entry
-    moves: tuple[Move, ...]
+    fields: tuple[str, ...]
     guards: tuple[Guard, ...]
     key: EntryKey | None
     locks: tuple[str, ...]
@@ -102,6 +101,15 @@ class Plan(NamedTuple):
         """The id of the journal that it becomes."""
         return self.entry.id
 
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """What its legs move."""
+        own_fields = self.entry.rules.dimension_fields
+        return tuple(
+            Move(leg.path, _values(leg, self.fields), _values(leg, own_fields), leg.debit, leg.credit)
+            for leg in self.entry.legs
+        )
+
 
 def plan_entry(
     entry: Entry, state: BookState, *, locks: Sequence[str], clock: Callable[[], datetime]
@@ -118,22 +126,16 @@ def plan_entry(
         TransactionError: If it has bounds, and the `Book` other dimensions than the book is kept by.
     """
     fields, own_fields = state.fields, entry.rules.dimension_fields
-    if fields != own_fields and any(leg.is_bounded for leg in entry.legs):
+    bounded = [leg for leg in entry.legs if leg.min_balance is not None or leg.max_balance is not None]
+    if bounded and fields != own_fields:
         raise TransactionError(
             f"Entry {entry.memo!r} refused: book {state.book!r} is kept by the dimensions {list(fields)}, in "
             f"which a bound is looked at, and this Book has {list(own_fields)}. Open it with the same ones."
         )
-    moves: list[Move] = []
-    guards: list[Guard] = []
-    for leg in entry.legs:
-        own_dims = _values(leg, own_fields)
-        dims = own_dims if fields == own_fields else _values(leg, fields)
-        moves.append(Move(leg.path, dims, own_dims, leg.debit, leg.credit))
-        if leg.is_bounded:
-            guards.append(Guard(leg.path, own_dims, leg.min_balance, leg.max_balance))
+    guards = [Guard(leg.path, _values(leg, own_fields), leg.min_balance, leg.max_balance) for leg in bounded]
     return Plan(
         entry=entry,
-        moves=tuple(moves),
+        fields=fields,
         guards=tuple(guards),
         key=None if entry.key is None else _key(entry, entry.key),
         locks=tuple(locks),
@@ -176,12 +178,17 @@ def added_to_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], Turnover]:
 
     Runs under an exact decimal context of the caller's.
     """
-    own: defaultdict[tuple[str, RowKey], Turnover] = defaultdict(Turnover)
+    own: dict[tuple[str, RowKey], Turnover] = {}
     for plan in plans:
-        if plan.keeps_rows:
-            book = plan.book
-            for move in plan.moves:
-                own[book, (move.path, move.dims)].add(move.debit, move.credit)
+        if not plan.keeps_rows:
+            continue
+        book, fields = plan.book, plan.fields
+        for leg in plan.entry.legs:
+            row = book, (leg.path, _values(leg, fields))
+            turnover = own.get(row)
+            if turnover is None:
+                turnover = own[row] = Turnover()
+            turnover.add(leg.debit, leg.credit)
     return with_rows_above(own)
 
 

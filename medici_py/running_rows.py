@@ -17,7 +17,7 @@ book's stripe add up to less than ``10**(34 - precision)``. The row of the whole
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -62,9 +62,13 @@ class Turnover:
 
     def add(self, debit: Decimal, credit: Decimal) -> None:
         """Add one leg."""
-        self.debit += debit
-        self.credit += credit
-        self.size += abs(debit) + abs(credit)
+        # As a rule one side of it is nothing.
+        if debit:
+            self.debit += debit
+            self.size += abs(debit)
+        if credit:
+            self.credit += credit
+            self.size += abs(credit)
         self.notes += 1
 
     def add_all(self, other: "Turnover") -> None:
@@ -98,14 +102,22 @@ def with_rows_above(own: Mapping[tuple[str, RowKey], Turnover]) -> dict[tuple[st
     Args:
         own: What legs on each account itself add up to.
     """
-    added: dict[tuple[str, RowKey], Turnover] = {}
-    for (book, (path, dims)), turnover in own.items():
-        for depth in range(len(path) + 1):
-            row = (book, (path[:depth], dims))
-            known = added.get(row)
-            if known is None:
-                known = added[row] = Turnover()
-            known.add_all(turnover)
+    added = dict(own)
+    by_depth: defaultdict[int, list[tuple[str, RowKey]]] = defaultdict(list)
+    for row in own:
+        by_depth[len(row[1][0])].append(row)
+    # From below: each row is added once, to the one above it.
+    for depth in range(max(by_depth, default=0), 0, -1):
+        for row in by_depth[depth]:
+            book, (path, dims) = row
+            above = book, (path[:-1], dims)
+            sums = added.get(above)
+            if sums is None:
+                sums = added[above] = Turnover()
+                by_depth[depth - 1].append(above)
+            elif sums is own.get(above):
+                sums = added[above] = replace(sums)  # What was given stays as it is.
+            sums.add_all(added[row])
     return added
 
 
@@ -124,7 +136,7 @@ def turnover_of_legs(
 def row_id(book: str, key: RowKey, stripe: int) -> Document:
     """Return the ``_id`` of a row."""
     path, dims = key
-    return {"book": book, "path": list(path), "dims": list(dims), "stripe": stripe}
+    return {"book": book, "path": path, "dims": dims, "stripe": stripe}
 
 
 def key_of(row: Mapping[str, Any]) -> RowKey:

@@ -18,7 +18,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from medici_py.audit import Relation, WithLegs, relation
 from medici_py.documents import Journal
 from medici_py.driver import Document, Session, adopt_session, has_transaction
-from medici_py.entry import Entry, check_entry, leg_documents
+from medici_py.entry import Entry, check_entry
+from medici_py.entry_documents import leg_documents
 from medici_py.entry_key import UsedKey, key_id
 from medici_py.errors import (
     ConsistencyError,

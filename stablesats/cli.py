@@ -18,6 +18,7 @@ from stablesats.demo import DemoSettings, run_demo
 from stablesats.errors import StablesatsError
 from stablesats.hedging.engine import HedgingEngine
 from stablesats.ledger import Ledger
+from stablesats.ledger.chart import is_in_chart
 from stablesats.ledger.chart_registry import is_chart_registered
 from stablesats.ledger.report import print_balances
 from stablesats.ledger_service import LedgerService
@@ -53,7 +54,13 @@ MongoUri = Annotated[
         show_envvar=True,
     ),
 ]
-Database = Annotated[str | None, typer.Option(help="Database that holds the dealer's books.", metavar="NAME")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="Database that holds the dealer's books; if left out, the one in the URI, else stablesats.",
+        metavar="NAME",
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="YAML file with settings.", envvar="STABLESATS_CONFIG"),
@@ -197,7 +204,16 @@ def okx_simulator(
     lever: Annotated[str, typer.Option(help="Leverage of the account.")] = "5",
     seed: Annotated[int, typer.Option(help="Seed of what is made up: book sizes and order ids.")] = 0,
     replay: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Price history to trade against (csv or csv.gz).")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Price history to trade against: csv, or jsonl of OKX's messages; also .gz."
+        ),
+    ] = None,
+    replay_venue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which venue, where the history has several.")
+    ] = None,
+    replay_instrument: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which instrument, where the history has several.")
     ] = None,
     replay_from: Annotated[datetime | None, typer.Option(help="First instant of the history, UTC.")] = None,
     replay_until: Annotated[datetime | None, typer.Option(help="End of the history, UTC.")] = None,
@@ -210,7 +226,7 @@ def okx_simulator(
     block_ms: Annotated[int, typer.Option(min=0, help="Time between blocks; 0 confirms at once.")] = 0,
     state: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Start from this state if it exists; save it at the end."),
+        typer.Option(metavar="FILE", help="Start from this state if it exists; write it at start and end."),
     ] = None,
     rate_limits: Annotated[
         bool, typer.Option("--rate-limits/--no-rate-limits", help="Enforce OKX's limits.")
@@ -222,12 +238,32 @@ def okx_simulator(
     Prints its address once it answers, and the TLS one if there is. POST /admin/... sets prices, time and
     faults meanwhile; docs/okx-simulator.md says how.
     """
+    if replay is None:
+        _refuse_without(
+            "--replay",
+            {
+                "--replay-venue": replay_venue,
+                "--replay-instrument": replay_instrument,
+                "--replay-from": replay_from,
+                "--replay-until": replay_until,
+                "--replay-speed": None if replay_speed == "1" else replay_speed,
+                "--paused": paused or None,
+            },
+        )
+    if tls_port is None:
+        _refuse_without("--tls-port", {"--tls-certificate": tls_certificate})
     configure_logging(log_format)
 
     def settings() -> SimulatorConfig:
         history = None
         if replay is not None:
-            quotes = read_quotes(replay, _utc(replay_from), _utc(replay_until))
+            quotes = read_quotes(
+                replay,
+                _utc(replay_from),
+                _utc(replay_until),
+                venue=replay_venue,
+                instrument=replay_instrument,
+            )
             history = PriceReplay(quotes, _decimal("--replay-speed", replay_speed))
         return SimulatorConfig(
             host=host,
@@ -280,16 +316,25 @@ def balances(
             rows = await Ledger(found).account_balances()
             if not await is_chart_registered(found):
                 typer.echo(
-                    f"nobody has prepared the database {read.database!r} yet: is that its name?", err=True
+                    f"nobody has prepared the database {found.name!r} yet: is that its name?", err=True
                 )
         if json_output:
             listed = [
-                {"account": account.code, "currency": currency.value, "balance_minor": balance}
+                {"account": account.code, "currency": str(currency), "balance_minor": balance}
                 for account, currency, balance in rows
             ]
             typer.echo(json.dumps(listed, indent=2))
         else:
             print_balances(rows)
+        strays = [
+            f"{account.code} in {currency}"
+            for account, currency, _ in rows
+            if not is_in_chart(account, currency)
+        ]
+        if strays:
+            typer.echo(
+                f"not in the chart of accounts, so posted by something else: {', '.join(strays)}", err=True
+            )
 
     _run(settings, service)
 
@@ -366,6 +411,13 @@ def _decimal(name: str, text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:
         raise typer.BadParameter(f"{text!r} is not a number", param_hint=name) from None
+
+
+def _refuse_without(needed: str, given: dict[str, object | None]) -> None:
+    """Complain about options that would do nothing, as *needed* is not there."""
+    for name, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"does nothing without {needed}", param_hint=name)
 
 
 def _utc(instant: datetime | None) -> datetime | None:

@@ -94,7 +94,8 @@ class Settings(BaseSettings):
     )
 
     mongodb_uri: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
-    database: Annotated[str, Field(min_length=1, max_length=63)] = "stablesats"
+    database: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """If None, the one that the URI names, and ``stablesats`` if it names none."""
     okx: OkxSettings = OkxSettings()
     hedging: HedgingSettings = HedgingSettings()
 

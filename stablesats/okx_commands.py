@@ -26,6 +26,7 @@ from stablesats.okx_report import (
     print_table,
     report_json,
     transfer_report,
+    transfer_status_report,
 )
 
 okx_app = typer.Typer(
@@ -127,7 +128,12 @@ def order(
 def transfers(
     limit: Limit = 20, config: ConfigFile = None, okx_url: OkxUrl = None, json_output: Json = False
 ) -> None:
-    """Print transfers between the accounts (of seven days), deposits and withdrawals, newest first."""
+    """Print what moved: bills of the trading account (of seven days), deposits, withdrawals; newest first.
+
+    A bill in or out is cash that a transfer between the accounts moved, and says nothing of the transfer's
+    state: one that failed leaves two, and one to the trading account none before it has succeeded. How far a
+    transfer is says `transfer`.
+    """
 
     async def ask(okx: OkxClient) -> Report:
         page = Page(limit=limit)
@@ -137,6 +143,24 @@ def transfers(
             withdrawals=await okx.withdrawals(page),
             limit=limit,
         )
+
+    _answer(ask, config, okx_url, json_output=json_output)
+
+
+@okx_app.command()
+def transfer(
+    transfer_id: Annotated[str, typer.Argument(metavar="ID", help="Our client id.")],
+    *,
+    by_okx_id: Annotated[bool, typer.Option("--by-okx-id", help="ID is OKX's own.")] = False,
+    config: ConfigFile = None,
+    okx_url: OkxUrl = None,
+    json_output: Json = False,
+) -> None:
+    """Print how far one transfer between the accounts is; OKX knows those of two weeks."""
+
+    async def ask(okx: OkxClient) -> Report:
+        look_up = okx.transfer_status_by_id if by_okx_id else okx.transfer_status
+        return transfer_status_report(await look_up(transfer_id))
 
     _answer(ask, config, okx_url, json_output=json_output)
 

@@ -19,15 +19,14 @@ from stablesats.okx import (
     Order,
     Position,
     TradingBalance,
+    TransferStatus,
     Withdrawal,
 )
 from stablesats.okx.health import HealthCheck
+from stablesats.tables import print_whole
 
 Cell: TypeAlias = str | int | bool | Decimal | datetime | None
 ReportRow: TypeAlias = Mapping[str, Cell]
-
-# Wide enough for ids and amounts on one line where there is no terminal to ask.
-_WIDTH_WITHOUT_TERMINAL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +119,33 @@ def order_report(looks: Iterable[Order], *, limit: int | None = None) -> Report:
 def transfer_report(
     *, bills: Sequence[Bill], deposits: Sequence[Deposit], withdrawals: Sequence[Withdrawal], limit: int
 ) -> Report:
-    """Return the newest *limit* movements of any kind, newest first; *bills* are those of transfers."""
+    """Return the newest *limit* movements of any kind, newest first.
+
+    *bills* are those of transfers: what the trading account's cash changed by, and no transfers. A bill has
+    neither a state nor a client id; a transfer that failed leaves two, out and back, and one to the trading
+    account leaves none before it has succeeded. `transfer_status_report` says how far a transfer is.
+    """
     columns = ("at", "kind", "amount_btc", "fee_btc", "from", "to", "state", "id", "client_id")
-    moved = [(bill.at, _transferred(bill)) for bill in bills]
+    moved = [(bill.at, _billed(bill)) for bill in bills]
     moved += [(deposit.at, _deposited(deposit)) for deposit in deposits]
     moved += [(withdrawal.at, _withdrawn(withdrawal)) for withdrawal in withdrawals]
     moved.sort(key=lambda movement: movement[0], reverse=True)
     return Report(columns, tuple(row for _, row in moved[:limit]))
+
+
+def transfer_status_report(status: TransferStatus) -> Report:
+    """Return how far one transfer is, in one row; *phase* is what its state means for the money."""
+    return _report(
+        {
+            "client_id": status.client_transfer_id,
+            "okx_id": status.transfer_id,
+            "amount_btc": status.amount,
+            "from": _account_name(status.source),
+            "to": _account_name(status.target),
+            "state": status.state.name.lower(),
+            "phase": status.state.phase.value,
+        }
+    )
 
 
 def health_report(checks: Sequence[HealthCheck]) -> Report:
@@ -144,34 +163,30 @@ def report_json(report: Report) -> str:
 
 def print_table(report: Report, console: Console | None = None) -> None:
     """Print it for people."""
-    out = console or Console()
-    if not out.is_terminal:
-        out.width = max(out.width, _WIDTH_WITHOUT_TERMINAL)
     table = Table(box=None, pad_edge=False)
     for column in report.columns:
         is_number = any(_is_number(row[column]) for row in report.rows)
         table.add_column(column, justify="right" if is_number else "left")
     for row in report.rows:
         table.add_row(*(_cell_text(row[column]) for column in report.columns))
-    # OKX's own words are among the cells: they are no markup.
-    out.print(table, markup=False)
+    print_whole(table, console or Console())
 
 
 def _report(*rows: ReportRow) -> Report:
     return Report(tuple(rows[0]), rows)
 
 
-def _transferred(bill: Bill) -> ReportRow:
+def _billed(bill: Bill) -> ReportRow:
     return {
         "at": bill.at,
-        "kind": "transfer",
+        "kind": "bill in" if bill.balance_change > 0 else "bill out",
         "amount_btc": abs(bill.balance_change),
         "fee_btc": None,
         "from": _account_name(bill.source),
         "to": _account_name(bill.target),
-        "state": "succeeded",
+        "state": None,
         "id": bill.bill_id,
-        "client_id": "",
+        "client_id": None,
     }
 
 
@@ -185,7 +200,7 @@ def _deposited(deposit: Deposit) -> ReportRow:
         "to": deposit.address,
         "state": deposit.state.name.lower(),
         "id": deposit.deposit_id,
-        "client_id": "",
+        "client_id": None,
     }
 
 

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 
 from medici_py import LiveBalances
 from medici_py.embedded import EmbeddedMongo
-from stablesats.database import open_database
+from stablesats.database import open_database, without_database
 from stablesats.demo.exchange import ExchangeState, SimulatorAdmin
 from stablesats.demo.parts import Parts, PartsPlan
 from stablesats.demo.settings import DemoSettings
@@ -112,10 +112,10 @@ async def running_system(settings: DemoSettings, report: Callable[[str], None]) 
     async with contextlib.AsyncExitStack() as stack:
         if settings.mongodb_uri is None:
             mongo = await stack.enter_async_context(EmbeddedMongo())
-            uri = mongo.uri
+            uri = without_database(mongo.uri)
             report("private MongoDB started" if mongo.owned else "using the MongoDB that MONGODB_URI names")
         else:
-            uri = settings.mongodb_uri
+            uri = without_database(settings.mongodb_uri)
         name = f"stablesats_demo_{secrets.token_hex(4)}"
         database = await stack.enter_async_context(open_database(uri, name))
         stack.push_async_callback(_drop, database)

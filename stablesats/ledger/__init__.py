@@ -10,6 +10,7 @@ from stablesats.ledger.chart import (
     Currency,
     Layer,
     NormalSide,
+    StrayAccount,
 )
 from stablesats.ledger.chart_registry import ChartChangedError
 from stablesats.ledger.collateral import CollateralLedger, ExchangeIdError
@@ -53,6 +54,7 @@ __all__ = [
     "LiabilityBalances",
     "NormalSide",
     "RevertedJournalError",
+    "StrayAccount",
     "TemplateCode",
     "VoidedJournalError",
     "VoidedReversalError",

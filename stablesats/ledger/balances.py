@@ -8,7 +8,7 @@ from typing import Protocol
 
 from medici_py import Balance
 from stablesats.errors import StablesatsError
-from stablesats.ledger.chart import Account, ChartAccount, Currency, Layer
+from stablesats.ledger.chart import Account, ChartAccount, Currency, Layer, StrayAccount
 
 BalanceLookup = Callable[[Account, Currency], int]
 """Settled credit minus debit of an account in a currency, in minor units."""
@@ -26,7 +26,7 @@ class LiveAccounts(Protocol):
         ...
 
 
-def whole_minor(balance: Decimal, currency: Currency, *accounts: ChartAccount) -> int:
+def whole_minor(balance: Decimal, currency: Currency | str, *accounts: ChartAccount | StrayAccount) -> int:
     """*balance* of *accounts* as the whole number of minor units that it must be.
 
     Raises:
@@ -35,7 +35,8 @@ def whole_minor(balance: Decimal, currency: Currency, *accounts: ChartAccount) -
     whole = int(balance)
     if whole != balance:
         names = ", ".join(account.code for account in accounts)
-        msg = f"{names} holds {balance} {currency.minor_unit}, which is not a whole number"
+        unit = currency.minor_unit if isinstance(currency, Currency) else currency
+        msg = f"{names} holds {balance} {unit}, which is not a whole number"
         raise LedgerDamagedError(msg)
     return whole
 

@@ -9,7 +9,7 @@ Amounts are whole minor units: satoshi for BTC, cents for USD.
 Source: stablesats-rs, ``ledger/src/constants.rs`` (codes, ids and normal sides).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
@@ -27,6 +27,9 @@ __all__ = [
     "Currency",
     "Layer",
     "NormalSide",
+    "StrayAccount",
+    "allowed_accounts",
+    "is_in_chart",
 ]
 
 STABLESATS_BOOK: Final = "Stablesats"
@@ -118,6 +121,38 @@ class ChartAccount(Enum):
     def version(self) -> int:
         """Which definition of the account this is, from 1."""
         return self.value.version
+
+
+@dataclass(frozen=True, slots=True)
+class StrayAccount:
+    """An account that stands in one of the dealer's books and not in the chart: somebody else posted there.
+
+    Attributes:
+        code: The account path in the ledger.
+        book: Name of the book.
+    """
+
+    code: str
+    book: str
+
+
+def is_in_chart(account: ChartAccount | StrayAccount, currency: Currency | str) -> bool:
+    """Whether the chart has *account*, and with *currency*."""
+    return isinstance(account, ChartAccount) and currency in account.currencies
+
+
+def allowed_accounts(
+    accounts: Iterable[ChartAccount], *, book: str
+) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """What a `medici_py.Book` named *book* takes, of a chart: its *accounts* in their currencies."""
+    return {
+        account.code: {
+            "currency": tuple(currency.value for currency in account.currencies),
+            "layer": tuple(layer.value for layer in Layer),
+        }
+        for account in accounts
+        if account.book == book
+    }
 
 
 def _spec(

@@ -11,7 +11,7 @@ from typing import Any, Required, TypedDict, TypeVar, Unpack
 from medici_py import Book, Journal, TemplateParams, TransactionTemplate, post
 from stablesats.errors import StablesatsError
 from stablesats.ledger import collateral_templates as templates
-from stablesats.ledger.chart import Currency
+from stablesats.ledger.chart import Currency, allowed_accounts
 from stablesats.ledger.collateral_balances import CollateralBalances, CollateralProfit
 from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
 from stablesats.ledger.collateral_templates import arrived_collateral, sent_collateral, trading_change
@@ -65,7 +65,13 @@ class CollateralLedger:
 
     def __init__(self, database: Any) -> None:
         """Args: database: A PyMongo Async or Motor database on a replica set or sharded cluster."""
-        self.book = Book(EXCHANGE_COLLATERAL_BOOK, database, precision=0, dimensions=DIMENSIONS)
+        self.book = Book(
+            EXCHANGE_COLLATERAL_BOOK,
+            database,
+            precision=0,
+            dimensions=DIMENSIONS,
+            allowed_accounts=allowed_accounts(CollateralAccount, book=EXCHANGE_COLLATERAL_BOOK),
+        )
         self._settled = SettledBalances(self.book)
 
     async def deposit_sent(

@@ -28,6 +28,8 @@ from stablesats.ledger.chart import (
     Account,
     Currency,
     Layer,
+    StrayAccount,
+    allowed_accounts,
 )
 from stablesats.ledger.chart_registry import chart_entries, collateral_entries, register_chart
 from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
@@ -59,8 +61,16 @@ class Ledger:
     def __init__(self, database: Any) -> None:
         """Args: database: A PyMongo Async or Motor database on a replica set or sharded cluster."""
         self.database = database
-        self.stablesats = Book(STABLESATS_BOOK, database, precision=0, dimensions=DIMENSIONS)
-        self.exchange_position = Book(EXCHANGE_POSITION_BOOK, database, precision=0, dimensions=DIMENSIONS)
+        self.stablesats, self.exchange_position = (
+            Book(
+                name,
+                database,
+                precision=0,
+                dimensions=DIMENSIONS,
+                allowed_accounts=allowed_accounts(Account, book=name),
+            )
+            for name in (STABLESATS_BOOK, EXCHANGE_POSITION_BOOK)
+        )
         self._settled = SettledBalances(self.stablesats, self.exchange_position)
 
     @property
@@ -334,10 +344,15 @@ class Ledger:
         accounts = (Account.OKEX_ALLOCATION, Account.STABLESATS_LIABILITY)
         return await self._settled.total(accounts, Currency.USD)
 
-    async def account_balances(self) -> list[tuple[Account, Currency, int]]:
+    async def account_balances(self) -> list[tuple[Account | StrayAccount, Currency | str, int]]:
         """Settled credit minus debit of every account in each of its currencies, in minor units.
 
-        What one book holds in one currency is of one moment, and so adds up to zero.
+        All of one moment. What else stands in the books follows the chart, as a `StrayAccount` or with a
+        currency that the account does not have: so each book adds up to zero in each currency. Such entries
+        were made by something that knows no chart, as Node's medici; these books refuse them.
+
+        Raises:
+            LedgerDamagedError: If a balance is not a whole number.
         """
         return await self._settled.of_every_account()
 

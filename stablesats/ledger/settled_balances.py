@@ -1,13 +1,20 @@
 """What the dealer's accounts hold, read from the database in whole minor units."""
 
 from collections.abc import Collection
-from typing import Any, Final, TypeVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pymongo import ReadPreference
 
 from medici_py import Book
+from medici_py.accounts import SEPARATOR
+from medici_py.driver import snapshot_session
+from medici_py.money import ZERO, exact_sum
 from stablesats.ledger.balances import DealerBalances, LiabilityBalances, whole_minor
-from stablesats.ledger.chart import Account, ChartAccount, Currency, Layer
+from stablesats.ledger.chart import Account, ChartAccount, Currency, Layer, StrayAccount
+
+if TYPE_CHECKING:
+    from medici_py.reads import Reads
 
 A = TypeVar("A", bound=ChartAccount)
 
@@ -20,6 +27,10 @@ _LIABILITIES: Final = (
 
 _EVERY: Final = tuple((account, currency) for account in Account for currency in account.currencies)
 """Each account in each of its currencies, in the order of the chart."""
+
+_CHART: Final = {(account.book, account.code): account for account in Account}
+
+_SETTLED: Final = {"layer": Layer.SETTLED.value}
 
 
 class SettledBalances:
@@ -81,14 +92,24 @@ class SettledBalances:
         known = await self.each(_LIABILITIES, Currency.USD, session=session)
         return LiabilityBalances.of(lambda account, _currency: known[account])
 
-    async def of_every_account(self) -> list[tuple[Account, Currency, int]]:
-        """Every account in each of its currencies; of one moment within a book and a currency."""
-        known: dict[tuple[Account, Currency], int] = {}
-        for book, currency in dict.fromkeys((account.book, currency) for account, currency in _EVERY):
-            accounts = [account for account, each in _EVERY if (account.book, each) == (book, currency)]
-            found = await self.each(accounts, currency)
-            known |= {(account, currency): balance for account, balance in found.items()}
-        return [(account, currency, known[account, currency]) for account, currency in _EVERY]
+    async def of_every_account(self) -> list[tuple[Account | StrayAccount, Currency | str, int]]:
+        """Every account in each of its currencies, then what else stands in the books; all of one moment.
+
+        Raises:
+            LedgerDamagedError: If a balance has a fraction.
+        """
+        found: dict[tuple[Account | StrayAccount, Currency | str], Decimal] = dict.fromkeys(_EVERY, ZERO)
+        [client] = {book.database.client for book in self._books.values()}
+        async with snapshot_session(client) as session:
+            for book in self._books.values():
+                for (code, currency), balance in (await _standing_in(book, session)).items():
+                    key = (_CHART.get((book.name, code)) or StrayAccount(code, book.name), currency)
+                    if key in found or balance:
+                        found[key] = balance
+        return [
+            (account, currency, whole_minor(balance, currency, account))
+            for (account, currency), balance in found.items()
+        ]
 
     def _book_of(self, accounts: Collection[ChartAccount]) -> Book:
         [name] = {account.book for account in accounts}
@@ -96,4 +117,24 @@ class SettledBalances:
 
 
 def _settled(currency: Currency) -> dict[str, str]:
-    return {"currency": currency.value, "layer": Layer.SETTLED.value}
+    return {"currency": currency.value, **_SETTLED}
+
+
+async def _standing_in(book: Book, session: Any) -> dict[tuple[str, Currency | str], Decimal]:
+    """The balance of each account of *book* in each currency; those below an account count with it."""
+    reads: Reads = {"session": session, "read_preference": ReadPreference.PRIMARY}
+    standing: dict[tuple[str, Currency | str], Decimal] = {}
+    unexplained = {
+        account: answer.notes for account, answer in (await book.balances(None, _SETTLED, **reads)).items()
+    }
+    for currency in Currency:
+        for account, answer in (await book.balances(None, _settled(currency), **reads)).items():
+            standing[account, currency] = answer.balance
+            unexplained[account] -= answer.notes
+    # Legs in any other currency are looked for only where there are some: it means to read them all.
+    for account in (each for each, notes in unexplained.items() if notes):
+        elsewhere = {"currency": {"$nin": [currency.value for currency in Currency]}, **_SETTLED}
+        async for leg in book.stream(account, elsewhere, **reads):
+            key = account, str(leg.meta.get("currency"))
+            standing[key] = exact_sum((standing.get(key, ZERO), leg.credit, leg.debit.copy_negate()))
+    return {key: standing[key] for key in sorted(standing) if SEPARATOR not in key[0]}

@@ -1,12 +1,15 @@
 """The calls about the funding account: balance, address, transfers, deposits, withdrawals; bitcoin only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
 
 import structlog
 
 from stablesats.okx import answers, funding_answers, funding_calls
+from stablesats.okx.call import Call
+from stablesats.okx.envelope import Row
 from stablesats.okx.errors import (
     UNKNOWN_TRANSFER_CODE,
     OkxRefusedError,
@@ -25,6 +28,7 @@ from stablesats.okx.funding_messages import (
 )
 from stablesats.okx.page import NEWEST, Page
 from stablesats.okx.sender import RequestSender
+from stablesats.okx.time_paging import every_row_by_time
 
 _log = structlog.get_logger(__name__)
 
@@ -83,17 +87,32 @@ class FundingAccount(RequestSender):
                 outcome was unknown may still arrive: ask for some time before taking it for lost.
         """
         call = funding_calls.transfer_state(client_transfer_id)
+        rows = await self._read_transfer(call)
+        status = funding_answers.own_row_of(TransferStatus, rows, call)
+        _alarm_if_needed("transfer", [status], rows)
+        return status
+
+    async def transfer_status_by_id(self, transfer_id: str) -> TransferStatus:
+        """Return how far the transfer under OKX's id is, such as one made by hand; else as `transfer_status`.
+
+        Raises:
+            TransferNotFoundError: OKX has none, or has forgotten it.
+        """
+        call = funding_calls.transfer_state_by_id(transfer_id)
+        rows = await self._read_transfer(call)
+        status = funding_answers.transfer_by_id_of(rows, call, transfer_id)
+        _alarm_if_needed("transfer", [status], rows)
+        return status
+
+    async def _read_transfer(self, call: Call) -> list[Row]:
         try:
-            rows = await self._read(call)
+            return await self._read(call)
         except OkxRefusedError as exc:
             if exc.code != UNKNOWN_TRANSFER_CODE:
                 raise
             raise TransferNotFoundError(
                 exc.message, code=exc.code, http_status=exc.http_status, request=exc.request
             ) from exc
-        status = funding_answers.own_row_of(TransferStatus, rows, call)
-        _alarm_if_needed("transfer", [status], rows)
-        return status
 
     async def withdraw(self, amount_btc: Decimal, *, address: str, client_transfer_id: str) -> WithdrawalAck:
         """Pay bitcoin to *address* on its own chain, sent once; accepted is not yet paid: ask `withdrawal`.
@@ -131,7 +150,7 @@ class FundingAccount(RequestSender):
         return withdrawal
 
     async def withdrawals(self, page: Page = NEWEST) -> list[Withdrawal]:
-        """Return our withdrawals, newest first, keyed by time."""
+        """Return one page of our withdrawals, newest first, keyed by time; see `every_withdrawal`."""
         call = funding_calls.withdrawals(page)
         rows = await self._read(call)
         withdrawals = answers.every_row(Withdrawal, rows, call)
@@ -139,12 +158,28 @@ class FundingAccount(RequestSender):
         return withdrawals
 
     async def deposits(self, page: Page = NEWEST) -> list[Deposit]:
-        """Return our deposits, newest first, keyed by time; compare amounts as numbers, track ids."""
+        """Return one page of our deposits, newest first, keyed by time; see `every_deposit`.
+
+        Compare amounts as numbers, and track ids.
+        """
         call = funding_calls.deposits(page)
         rows = await self._read(call)
         deposits = answers.every_row(Deposit, rows, call)
         _alarm_if_needed("deposit", deposits, rows)
         return deposits
+
+    def every_withdrawal(self, *, since: datetime | None = None) -> AsyncIterator[Withdrawal]:
+        """Yield each of our withdrawals from *since* on once, newest first, however many pages they fill.
+
+        Raises:
+            OkxProtocolError: Also if 100 of them share a millisecond: OKX's pages cannot tell more apart.
+            OkxError: As the other reads.
+        """
+        return every_row_by_time(self.withdrawals, lambda withdrawal: withdrawal.withdrawal_id, since=since)
+
+    def every_deposit(self, *, since: datetime | None = None) -> AsyncIterator[Deposit]:
+        """Yield each of our deposits from *since* on once, newest first; as `every_withdrawal`."""
+        return every_row_by_time(self.deposits, lambda deposit: deposit.deposit_id, since=since)
 
 
 def _alarm_if_needed(

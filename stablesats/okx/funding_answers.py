@@ -56,11 +56,23 @@ def deposit_address_of(rows: list[Row], call: Call) -> DepositAddress:
 
 def own_row_of(model: type[Own], rows: list[Row], call: Call) -> Own:
     """Return the row under the client id of *call*."""
-    if len(rows) != 1:
-        not_understood(call, f"expected one row for {call.client_transfer_id}, found {len(rows)}")
-    value = read_row(model, rows[0], call)
+    value = read_row(model, _only(rows, call, call.client_transfer_id), call)
     if value.client_transfer_id != call.client_transfer_id:
         not_understood(
             call, f"it is about {call.client_transfer_id}, the answer about {value.client_transfer_id!r}"
         )
     return value
+
+
+def transfer_by_id_of(rows: list[Row], call: Call, transfer_id: str) -> TransferStatus:
+    """Return the transfer under OKX's id that was asked for."""
+    status = read_row(TransferStatus, _only(rows, call, transfer_id), call)
+    if status.transfer_id != transfer_id:
+        not_understood(call, f"it is about {transfer_id}, the answer about {status.transfer_id}")
+    return status
+
+
+def _only(rows: list[Row], call: Call, wanted: str) -> Row:
+    if len(rows) != 1:
+        not_understood(call, f"expected one row for {wanted}, found {len(rows)}")
+    return rows[0]

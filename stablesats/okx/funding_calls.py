@@ -65,6 +65,13 @@ def transfer_state(client_transfer_id: str) -> Call:
     return _get(endpoints.TRANSFER_STATE, query, client_transfer_id=client_transfer_id)
 
 
+def transfer_state_by_id(transfer_id: str) -> Call:
+    """Ask how far the transfer under OKX's id is."""
+    if not (transfer_id.isascii() and transfer_id.isdecimal() and len(transfer_id) <= 32):
+        raise OkxInvalidRequestError(f"a transfer id of OKX is digits, found {transfer_id[:64]!r}")
+    return _get(endpoints.TRANSFER_STATE, {"transId": transfer_id, "type": _WITHIN_ONE_ACCOUNT})
+
+
 def withdrawal(amount_btc: Decimal, *, address: str, client_transfer_id: str) -> Call:
     """Ask to pay bitcoin to an address on its own chain; the fee comes on top of the amount.
 

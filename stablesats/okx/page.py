@@ -15,7 +15,9 @@ class Page:
     """A part of a list that OKX gives newest first.
 
     The page after one is asked for with *older_than* set to the key of its last row: the order id of orders,
-    the bill id of fills and bills, the time of deposits and withdrawals.
+    the bill id of fills and bills. Deposits and withdrawals are keyed by time, which several may share, so
+    the page after would miss those of the same millisecond: read them with `OkxClient.every_deposit` and
+    `OkxClient.every_withdrawal`.
 
     Attributes:
         older_than: Only rows before this key.

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from stablesats.okx_simulator.admin_fields import amount, as_number, flag, only, text, whole
+from stablesats.okx_simulator.admin_fields import amount, flag, only, text, whole
 from stablesats.okx_simulator.amounts import plain_text
 from stablesats.okx_simulator.asset_rows import deposit_row
-from stablesats.okx_simulator.book import Book, Level
+from stablesats.okx_simulator.book_requests import read_book
 from stablesats.okx_simulator.conditions import Conditions
 from stablesats.okx_simulator.errors import AdminRequestError
 from stablesats.okx_simulator.fault_requests import add_fault, fault_rows
+from stablesats.okx_simulator.replay import MAX_PRICE_USD
 from stablesats.okx_simulator.rows import order_row
 
 if TYPE_CHECKING:
@@ -112,11 +113,14 @@ class AdminDesk:
         only(fields, "price", "bid", "ask", "index")
         bid = amount(fields, "price" if "price" in fields else "bid")
         ask = bid if "price" in fields else amount(fields, "ask")
-        if not 0 < bid <= ask:
-            raise AdminRequestError(f"bid {bid} and ask {ask} must satisfy 0 < bid <= ask")
+        least = self.exchange.instrument.tick_usd
+        if not least <= bid <= ask <= MAX_PRICE_USD:
+            raise AdminRequestError(
+                f"bid {bid} and ask {ask} must satisfy {least} <= bid <= ask <= {MAX_PRICE_USD}"
+            )
         index = amount(fields, "index") if "index" in fields else None
-        if index is not None and index <= 0:
-            raise AdminRequestError(f"index is {index}, and must be above 0")
+        if index is not None and not least <= index <= MAX_PRICE_USD:
+            raise AdminRequestError(f"index is {index}, and must be between {least} and {MAX_PRICE_USD}")
         self.exchange.advance()
         self.exchange.feed.set_by_hand(bid, ask, index_usd=index)
         self.exchange.advance()
@@ -124,12 +128,9 @@ class AdminDesk:
 
     def set_book(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Hold the market at a book: ``asks`` and ``bids``, pairs of price and contracts, best first."""
-        only(fields, "asks", "bids")
-        asks, bids = _levels(fields, "asks", 1), _levels(fields, "bids", -1)
-        if bids[0].price_usd > asks[0].price_usd:
-            raise AdminRequestError("the best bid must not be above the best ask")
+        book = read_book(fields, self.exchange.instrument)
         self.exchange.advance()
-        self.exchange.feed.set_by_hand(bids[0].price_usd, asks[0].price_usd, book=Book(asks, bids))
+        self.exchange.feed.set_by_hand(book.bids[0].price_usd, book.asks[0].price_usd, book=book)
         self.exchange.advance()
         return self.state({})
 
@@ -331,20 +332,3 @@ ADMIN_ACTIONS: Final[Mapping[tuple[str, str], AdminAction]] = {
     ("POST", "/admin/fail-transfers"): AdminDesk.fail_transfers,
     ("POST", "/admin/save"): AdminDesk.save,
 }
-
-
-def _levels(fields: Mapping[str, Any], name: str, direction: int) -> tuple[Level, ...]:
-    raw = fields.get(name)
-    if not isinstance(raw, list) or not raw:
-        raise AdminRequestError(f"{name} must be a list of at least one price and size")
-    levels: list[Level] = []
-    for entry in raw:
-        if not isinstance(entry, list) or len(entry) != 2:
-            raise AdminRequestError(f"{name} holds {entry!r}, and must hold pairs of price and contracts")
-        price_usd, contracts = (as_number(name, value) for value in entry)
-        if price_usd <= 0 or contracts <= 0:
-            raise AdminRequestError(f"{name} holds {entry!r}; price and contracts must be above 0")
-        if levels and (price_usd - levels[-1].price_usd) * direction <= 0:
-            raise AdminRequestError(f"{name} must come best price first, each price once")
-        levels.append(Level(price_usd, contracts))
-    return tuple(levels)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING
 
-from stablesats.okx_simulator.amounts import ONE, exact
+from stablesats.okx_simulator.amounts import ONE, ZERO, exact
 from stablesats.okx_simulator.market import Side
 
 if TYPE_CHECKING:
@@ -127,6 +127,32 @@ def made_up_book(
         return tuple(levels)
 
     return Book(asks=side(ask_usd, 1), bids=side(bid_usd, -1))
+
+
+def on_ticks(book: Book, tick_usd: Decimal) -> Book:
+    """Return *book* with every price on a tick, as the venue's are: asks are rounded up, bids down.
+
+    Levels that meet at one price become one; a bid below the first tick is none. Nobody gets a better price.
+    """
+    return Book(_side_on_ticks(book.asks, tick_usd, up=True), _side_on_ticks(book.bids, tick_usd, up=False))
+
+
+def to_tick(price_usd: Decimal, tick_usd: Decimal, *, up: bool) -> Decimal:
+    """Return the tick at *price_usd*, or the next one above or below it."""
+    below = price_usd // tick_usd * tick_usd
+    return below + tick_usd if up and below < price_usd else below
+
+
+@exact
+def _side_on_ticks(levels: tuple[Level, ...], tick_usd: Decimal, *, up: bool) -> tuple[Level, ...]:
+    if not any(level.price_usd % tick_usd for level in levels):
+        return levels
+    merged: dict[Decimal, Level] = {}
+    for level in levels:
+        price_usd = to_tick(level.price_usd, tick_usd, up=up)
+        met = merged.get(price_usd, Level(price_usd, ZERO, 0))
+        merged[price_usd] = Level(price_usd, met.contracts + level.contracts, met.orders + level.orders)
+    return tuple(level for level in merged.values() if level.price_usd)
 
 
 def without(levels: tuple[Level, ...], contracts: Decimal) -> tuple[Level, ...]:

@@ -16,7 +16,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 from stablesats.okx_simulator.book import Book, Level
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKED_LEVELS: Final = 25
+_USD_A_CONTRACT: Final = Decimal(100)
+_TENTH: Final = Decimal("0.1")
+
+CAPTURED_INSTRUMENT: Final = "BTC-USD-SWAP"
+"""Whose book is read when nobody says."""
 
 
 def load_capture(
@@ -36,7 +41,7 @@ def load_capture(
     start: datetime | None = None,
     end: datetime | None = None,
     *,
-    instrument: str = "BTC-USD-SWAP",
+    instrument: str = CAPTURED_INSTRUMENT,
 ) -> tuple[Quote, ...]:
     """Read the quotes of one instrument from a capture, with ``start <= at < end``.
 
@@ -44,16 +49,21 @@ def load_capture(
         path: A ``.jsonl`` or ``.jsonl.gz`` file.
         start: First instant wanted, with time zone; None for the beginning.
         end: First instant no longer wanted, with time zone; None for the end.
-        instrument: Whose books to read; its sizes are taken for contracts.
+        instrument: Whose books to read. Sizes of a spot pair, as ``BTC-USDT``, are coins, and become
+            contracts of 100 USD rounded down to a tenth; all others are taken for contracts.
 
     Raises:
         PriceFileError: If the file cannot be read, a message is malformed, a checksum does not hold (the
             message names the line), or nothing is left.
     """
-    recording = _Recording()
+    recording = _Recording(is_spot=instrument.count("-") == 1)
+    others: set[str] = set()
     quotes: dict[datetime, Quote] = {}
     for line, message in _messages(path):
-        if message.get("arg", {}).get("instId") != instrument:
+        arg = message.get("arg", {})
+        if arg.get("instId") != instrument:
+            if arg.get("channel") == "books":
+                others.add(str(arg.get("instId")))
             continue
         try:
             quote = recording.apply(message)
@@ -65,7 +75,10 @@ def load_capture(
         if quote is not None and (start is None or quote.at >= start) and (end is None or quote.at < end):
             quotes[quote.at] = quote
     if not quotes:
-        raise PriceFileError(path, f"no order book of {instrument} between start and end")
+        hint = (
+            f"; the file holds those of {', '.join(sorted(others))}: choose an instrument" if others else ""
+        )
+        raise PriceFileError(path, f"no order book of {instrument} between start and end{hint}")
     return tuple(quotes[at] for at in sorted(quotes))
 
 
@@ -94,6 +107,7 @@ class _BrokenRecordingError(Exception):
 class _Recording:
     """A book as it is being put together from messages, with its texts as they were sent."""
 
+    is_spot: bool
     asks: dict[str, str] = field(default_factory=dict)
     bids: dict[str, str] = field(default_factory=dict)
     last_usd: Decimal | None = None
@@ -130,7 +144,7 @@ class _Recording:
         return self._quote(_EPOCH + timedelta(milliseconds=int(row["ts"])))
 
     def _quote(self, at: datetime) -> Quote | None:
-        book = Book(_levels(self.asks), _levels(self.bids))
+        book = Book(self._levels(self.asks), self._levels(self.bids))
         if not (book.asks and book.bids):
             return None
         bid_usd, ask_usd = book.bids[0].price_usd, book.asks[0].price_usd
@@ -138,9 +152,16 @@ class _Recording:
             raise _BrokenRecordingError(f"the best bid {bid_usd} is above the best ask {ask_usd}")
         return Quote(at, bid_usd, ask_usd, self.last_usd or (bid_usd + ask_usd) / 2, book)
 
+    def _levels(self, side: Mapping[str, str]) -> tuple[Level, ...]:
+        levels = (Level(Decimal(price), Decimal(size)) for price, size in side.items())
+        if not self.is_spot:
+            return tuple(levels)
+        valued = (Level(each.price_usd, _contracts(each)) for each in levels)
+        return tuple(each for each in valued if each.contracts)
 
-def _levels(side: Mapping[str, str]) -> tuple[Level, ...]:
-    return tuple(Level(Decimal(price), Decimal(contracts)) for price, contracts in side.items())
+
+def _contracts(coins: Level) -> Decimal:
+    return (coins.contracts * coins.price_usd / _USD_A_CONTRACT).quantize(_TENTH, ROUND_FLOOR)
 
 
 def _messages(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

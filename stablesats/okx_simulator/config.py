@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stablesats.errors import ConfigurationError
 from stablesats.okx_simulator.book import BookShape
 from stablesats.okx_simulator.instrument import BTC_USD_SWAP, Instrument
+from stablesats.okx_simulator.replay import MAX_PRICE_USD
 
 if TYPE_CHECKING:
     from stablesats.okx_simulator.replay import PriceReplay
@@ -87,7 +88,12 @@ class SimulatorConfig:
         )
         for key in ("api_key", "secret", "passphrase"):
             _require(bool(getattr(self, key)), key, "empty", "a text of at least one character")
-        _require(_finite(self.price_usd) and self.price_usd > 0, "price_usd", self.price_usd, "above 0")
+        _require(
+            _finite(self.price_usd) and terms.tick_usd <= self.price_usd <= MAX_PRICE_USD,
+            "price_usd",
+            self.price_usd,
+            f"between {terms.tick_usd} and {MAX_PRICE_USD:,}",
+        )
         for key in ("trading_btc", "funding_btc"):
             amount = getattr(self, key)
             _require(is_btc_amount(amount), key, amount, "at least 0 with at most 8 decimal places")

@@ -158,12 +158,12 @@ def page(
         RefusalError: 51000 if one of them is not a whole number, or *limit* is outside its range.
     """
     bounds = (
-        (key, operator.lt, _whole(query, "after")),
-        (key, operator.gt, _whole(query, "before")),
-        (time_key, operator.ge, _whole(query, "begin")),
-        (time_key, operator.le, _whole(query, "end")),
+        (key, operator.lt, whole_number(query, "after")),
+        (key, operator.gt, whole_number(query, "before")),
+        (time_key, operator.ge, whole_number(query, "begin")),
+        (time_key, operator.le, whole_number(query, "end")),
     )
-    limit = _whole(query, "limit")
+    limit = whole_number(query, "limit")
     if limit is not None and not 1 <= limit <= _MAX_ROWS:
         raise RefusalError("51000", "limit")
     wanted = {name: query[name] for name in filters if query.get(name)}
@@ -176,7 +176,12 @@ def page(
     return list(islice(kept, limit or _MAX_ROWS))
 
 
-def _whole(query: Mapping[str, str], name: str) -> int | None:
+def whole_number(query: Mapping[str, str], name: str) -> int | None:
+    """Return a whole number out of the query; None if it is absent or empty.
+
+    Raises:
+        RefusalError: 51000 if it is none, or has more than 20 digits.
+    """
     text = query.get(name, "")
     if not text:
         return None

@@ -69,7 +69,7 @@ class FundingAccount:
         self._due_secs: dict[str, float] = {}
         self._ids = ids
         self._pace = pace
-        self._seed = seed
+        self.seed = seed
 
     def __repr__(self) -> str:
         return f"<FundingAccount balance_btc={self.balance_btc} frozen_btc={self.frozen_btc}>"
@@ -93,7 +93,7 @@ class FundingAccount:
     @property
     def addresses(self) -> Sequence[str]:
         """The deposit addresses, the one in use first."""
-        return [deposit_address(self._seed, index) for index in reversed(range(self.address_count))]
+        return [deposit_address(self.seed, index) for index in reversed(range(self.address_count))]
 
     @property
     def next_due_secs(self) -> float | None:

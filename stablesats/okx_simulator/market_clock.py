@@ -70,5 +70,9 @@ class MarketClock:
         """Go *seconds* ahead at once; what falls due meanwhile happens at its own time."""
         self._ahead_secs += seconds
 
+    def skip_to(self, at: datetime) -> None:
+        """Go ahead to *at*; nothing happens if it is past."""
+        self.skip(max(0.0, (at - self.now()).total_seconds()))
+
     def _ahead(self, machine_secs: float) -> float:
         return self._ahead_secs + (machine_secs - self._since_secs) * (self._speed - 1.0)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stablesats.okx_simulator.book import Book, Level
-from stablesats.okx_simulator.captures import load_capture
+from stablesats.okx_simulator.captures import CAPTURED_INSTRUMENT, load_capture
 from stablesats.okx_simulator.errors import PriceFileError
 from stablesats.okx_simulator.replay import Quote
 
@@ -39,17 +39,31 @@ _TENTH = Decimal("0.1")
 
 
 def read_quotes(
-    path: str | Path, start: datetime | None = None, end: datetime | None = None
+    path: str | Path,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    *,
+    venue: str | None = None,
+    instrument: str | None = None,
 ) -> tuple[Quote, ...]:
     """Read the quotes of any file that can be replayed, by its name: CSV as `load_quotes`, else a capture.
 
+    Args:
+        path: A ``.csv`` or ``.jsonl`` file, or either with ``.gz`` behind it.
+        start: As in `load_quotes`, and so is *end*.
+        end: As in `load_quotes`.
+        venue: As in `load_quotes`; a capture has one venue, OKX.
+        instrument: As in `load_quotes`; None is ``BTC-USD-SWAP`` in a capture.
+
     Raises:
-        PriceFileError: As `load_quotes` and `captures.load_capture` say.
+        PriceFileError: As `load_quotes` and `captures.load_capture` say; or a capture is asked for a *venue*.
     """
     path = Path(path)
-    if ".jsonl" in path.suffixes:
-        return load_capture(path, start, end)
-    return load_quotes(path, start, end)
+    if ".jsonl" not in path.suffixes:
+        return load_quotes(path, start, end, venue=venue, instrument=instrument)
+    if venue is not None:
+        raise PriceFileError(path, f"is a capture of OKX's, and has no venue {venue} to choose")
+    return load_capture(path, start, end, instrument=instrument or CAPTURED_INSTRUMENT)
 
 
 def load_quotes(
@@ -82,13 +96,14 @@ def load_quotes(
         if quote is None or (start is not None and quote.at < start) or (end is not None and quote.at >= end):
             continue
         if quotes and quote.at <= quotes[-1].at:
-            hint = "; choose one with venue= and instrument=" if "venue" in row else ""
             raise PriceFileError(
-                path, f"line {line}: {quote.at.isoformat()} does not follow the row before{hint}"
+                path,
+                f"line {line}: {quote.at.isoformat()} does not follow the row before{_choice(path, row)}",
             )
         quotes.append(quote)
     if not quotes:
-        raise PriceFileError(path, "no row between start and end")
+        wanted = " ".join(name for name in ("", venue, instrument) if name is not None)
+        raise PriceFileError(path, f"no row{wanted} between start and end{_choice(path)}")
     return tuple(quotes)
 
 
@@ -107,6 +122,15 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 def _wanted(row: Mapping[str, str], venue: str | None, instrument: str | None) -> bool:
     return venue in (None, row.get("venue")) and instrument in (None, row.get("instrument"))
+
+
+def _choice(path: Path, sample: Mapping[str, str] | None = None) -> str:
+    """Return the rest of a complaint about a file of several venues: which ones there are."""
+    if sample is not None and "venue" not in sample:
+        return ""
+    held = sorted({(row["venue"], row.get("instrument", "")) for _, row in _rows(path) if "venue" in row})
+    listed = ", ".join(" ".join(names).strip() for names in held)
+    return f"; the file holds {listed}: choose a venue and an instrument" if held else ""
 
 
 def _quote(path: Path, line: int, row: Mapping[str, str]) -> Quote | None:

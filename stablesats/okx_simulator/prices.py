@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stablesats.okx_simulator.amounts import ONE, ZERO, exact
-from stablesats.okx_simulator.book import Book, BookShape, PriceLimits, made_up_book, price_limits
+from stablesats.okx_simulator.book import (
+    Book,
+    BookShape,
+    PriceLimits,
+    made_up_book,
+    on_ticks,
+    price_limits,
+    to_tick,
+)
 from stablesats.okx_simulator.instrument import BTC_USD_SWAP, Instrument
 from stablesats.okx_simulator.replay import Quote, ReplayClock
 
@@ -45,8 +53,24 @@ class Market:
     limits: PriceLimits
 
 
+@exact
+def quote_on_ticks(quote: Quote, tick_usd: Decimal) -> Quote:
+    """Return *quote* with prices that an order may name: the ask rounded up, bid and last price down.
+
+    Prices of other venues have finer ticks. What is below the first tick becomes that tick.
+    """
+    return Quote(
+        quote.at,
+        max(tick_usd, to_tick(quote.bid_usd, tick_usd, up=False)),
+        to_tick(quote.ask_usd, tick_usd, up=True),
+        max(tick_usd, to_tick(quote.last_usd, tick_usd, up=False)),
+        None if quote.book is None else on_ticks(quote.book, tick_usd),
+        quote.index_usd,
+    )
+
+
 class PriceFeed:
-    """The current market: prices, and the book that orders trade against.
+    """The current market: prices, and the book that orders trade against, all on the contract's ticks.
 
     A price set by hand holds until `follow` gives the market back to the replay (or, without one, to the
     configured price). The index is the middle of bid and ask where none is recorded or set, and the mark is
@@ -73,9 +97,12 @@ class PriceFeed:
         instrument: Instrument = BTC_USD_SWAP,
         seed: int = 0,
     ) -> None:
+        tick_usd = instrument.tick_usd
+        if replay is not None:
+            replay = replace(replay, quotes=tuple(quote_on_ticks(each, tick_usd) for each in replay.quotes))
         self.replay_clock = None if replay is None else ReplayClock(replay, monotonic=monotonic)
         self.basis_ratio = basis_ratio
-        self._configured = Quote(_NO_INSTANT, price_usd, price_usd, price_usd)
+        self._configured = quote_on_ticks(Quote(_NO_INSTANT, price_usd, price_usd, price_usd), tick_usd)
         self._by_hand: Quote | None = None
         self._shape = shape or BookShape()
         self._instrument = instrument
@@ -99,8 +126,8 @@ class PriceFeed:
         self.hold(Quote(_NO_INSTANT, bid_usd, ask_usd, (bid_usd + ask_usd) / 2, book, index_usd))
 
     def hold(self, quote: Quote) -> None:
-        """Hold the market at *quote*."""
-        self._by_hand = quote
+        """Hold the market at *quote*, its prices brought onto ticks."""
+        self._by_hand = quote_on_ticks(quote, self._instrument.tick_usd)
 
     def follow(self) -> None:
         """Forget the price set by hand."""

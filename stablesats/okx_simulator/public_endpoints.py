@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint, Handler, flat
+from stablesats.okx_simulator.endpoints import (
+    INSTRUMENT_TYPES,
+    Answer,
+    Call,
+    Endpoint,
+    Handler,
+    flat,
+    whole_number,
+)
 from stablesats.okx_simulator.market_rows import book_row, funding_rate_row, mark_price_row, ticker_row
 from stablesats.okx_simulator.rate_limits import Limit
 from stablesats.okx_simulator.refusals import RefusalError
@@ -53,11 +61,12 @@ def tickers(call: Call) -> Answer:
 def order_book(call: Call) -> Answer:
     """Answer the depth that the next order would meet."""
     call.instrument_only(call.required("instId"))
-    text = call.query.get("sz") or "1"
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _MAX_LEVELS:
+    asked = whole_number(call.query, "sz")
+    depth = 1 if asked is None else asked
+    if not 1 <= depth <= _MAX_LEVELS:
         raise RefusalError("51000", "sz")
     book, sequence = call.exchange.book_tape.current()
-    return Answer([book_row(book, int(text), sequence=sequence, at=call.now)])
+    return Answer([book_row(book, depth, sequence=sequence, at=call.now)])
 
 
 def mark_price(call: Call) -> Answer:

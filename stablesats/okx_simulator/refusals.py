@@ -5,9 +5,12 @@ Source: OKX API v5, "Error codes". Clients must key on the code; texts have chan
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator.errors import SimulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _TABLE: Final[dict[str, tuple[int, str]]] = {
     "404": (404, "Not Found: {0}"),
@@ -34,10 +37,13 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "50105": (401, 'Request header "OK-ACCESS-PASSPHRASE" incorrect.'),
     "50106": (401, 'Request header "OK-ACCESS-SIGN" cannot be empty.'),
     "50107": (401, 'Request header "OK-ACCESS-TIMESTAMP" cannot be empty.'),
+    "50110": (401, "Your IP {0} is not included in your API key's IP whitelist."),
     "50111": (401, "Invalid OK-ACCESS-KEY."),
     "50112": (401, "Invalid OK-ACCESS-TIMESTAMP."),
     "50113": (401, "Invalid signature."),
+    "50114": (401, "Invalid authorization."),
     "50115": (405, "Invalid request method."),
+    "50119": (200, "API key doesn't exist"),
     "51000": (400, "Parameter {0} error"),
     "51001": (200, "Instrument ID, Instrument ID code, or Spread ID doesn't exist."),
     "51003": (200, "Either client order ID or order ID is required."),
@@ -110,6 +116,7 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "60005": (200, "Invalid apiKey"),
     "60006": (200, "Timestamp request expired"),
     "60007": (200, "Invalid sign"),
+    "60009": (200, "Login failure"),
     "60011": (200, "Please log in"),
     "60012": (200, "Invalid request: {0}"),
     "60013": (200, "Invalid args"),
@@ -126,15 +133,42 @@ _TABLE: Final[dict[str, tuple[int, str]]] = {
     "60027": (200, "Parameter {0} can not be empty."),
     "60028": (200, "The current operation is not supported by this URL."),
     "60031": (200, "The WebSocket endpoint does not allow multiple or repeated logins."),
+    "60032": (200, "API key doesn't exist."),
     "64008": (
         200,
         "The connection will soon be closed for a service upgrade. Please reconnect.",
     ),
 }
 
+# What stands in a text when nobody says what the refusal is about, as in a fault that was asked for.
+_EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "404": ("/",),
+    "413": ("131072",),
+    "50014": ("sz",),
+    "50110": ("127.0.0.1",),
+    "51000": ("sz",),
+    "51006": ("50250", "49750"),
+    "51008": ("BTC",),
+    "51101": ("100000000",),
+    "58124": ("700000000",),
+    "58129": ("clientId",),
+    "59105": ("0.01",),
+    "60012": ("{}",),
+    "60018": ("channel:books,instId:BTC-USD-SWAP",),
+    "60019": ("op",),
+    "60027": ("op",),
+}
+_SUB_CODES: Final[Mapping[str, str]] = {"51008": "1001"}
+CODES: Final = frozenset(_TABLE)
+"""Every code that this exchange has a text for."""
+
 
 class RefusalError(SimulatorError):
     """A client's request is refused with an OKX code; no state was changed.
+
+    Args:
+        code: OKX's code.
+        parameters: What OKX's text names; an example stands for it where none is given.
 
     Attributes:
         code: OKX's code, ``sCode`` when it concerns one item of a trade request.
@@ -144,11 +178,11 @@ class RefusalError(SimulatorError):
         has_data: Whether the answer has a ``data`` key: authentication and rate limits leave it out.
     """
 
-    def __init__(self, code: str, *parameters: str, sub_code: str = "") -> None:
-        self.http_status, text = _TABLE.get(code, (200, f"Error {code}"))
+    def __init__(self, code: str, *parameters: str) -> None:
+        self.http_status = _TABLE[code][0] if code in _TABLE else 200
         self.code = code
-        self.message = text.format(*parameters)
-        self.sub_code = sub_code
+        self.message = refusal_text(code, *parameters)
+        self.sub_code = _SUB_CODES.get(code, "")
         self.has_data = has_data(code)
         super().__init__(f"{code}: {self.message}")
 
@@ -159,6 +193,11 @@ def has_data(code: str) -> bool:
     return not (code.startswith("501") and status == 401) and code != "50011"
 
 
-def refusal_text(code: str) -> str:
-    """Return the documented text of *code*, or a plain sentence for a code this exchange never says."""
-    return _TABLE[code][1] if code in _TABLE else f"Error {code}"
+def refusal_text(code: str, *parameters: str) -> str:
+    """Return the documented text of *code*, or a plain sentence for a code that is not OKX's here.
+
+    *parameters* take the places that the text leaves open; without any, examples do.
+    """
+    if code not in _TABLE:
+        return f"Error {code}"
+    return _TABLE[code][1].format(*(parameters or _EXAMPLES.get(code, ())))

@@ -19,6 +19,10 @@ MAX_SPEED: Final = Decimal(1_000_000)
 """Recorded seconds a second at most; a recorded month is over in three seconds then."""
 
 
+MAX_PRICE_USD: Final = Decimal(1_000_000_000)
+"""No bitcoin of this exchange costs more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quote:
     """Best bid, best ask and last trade from instant *at* on; USD for one BTC, ``bid <= ask``.
@@ -44,8 +48,8 @@ class PriceReplay:
     """Quotes in ascending order of time, and how many recorded seconds pass in one real second.
 
     Raises:
-        ConfigurationError: If there are no quotes, their times are naive or do not ascend, or *speed*
-            is not above zero and at most `MAX_SPEED`.
+        ConfigurationError: If there are no quotes, their times are naive or do not ascend, a price is not
+            above zero and at most `MAX_PRICE_USD`, or *speed* not above zero and at most `MAX_SPEED`.
     """
 
     quotes: tuple[Quote, ...] = field(repr=False)
@@ -61,6 +65,12 @@ class PriceReplay:
             )
         if any(quote.at.tzinfo is None for quote in self.quotes):
             raise ConfigurationError("replay: quote times need a time zone")
+        for quote in self.quotes:
+            if not 0 < quote.bid_usd <= quote.ask_usd <= MAX_PRICE_USD:
+                raise ConfigurationError(
+                    f"replay: bid {quote.bid_usd} and ask {quote.ask_usd} of {quote.at.isoformat()}"
+                    f" must satisfy 0 < bid <= ask <= {MAX_PRICE_USD:,}"
+                )
         instants = tuple(quote.at for quote in self.quotes)
         if any(later <= earlier for earlier, later in pairwise(instants)):
             raise ConfigurationError("replay: quote times must ascend")

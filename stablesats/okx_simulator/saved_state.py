@@ -1,9 +1,12 @@
 """The whole exchange as a value, and as a file: what one run leaves for the next.
 
-A saved state holds what happened and what is under way; prices, terms and keys come from the configuration
-of the run that loads it. Faults are not saved.
+A saved state holds what happened and what is under way, the exchange's own time and the series of its ids
+and addresses; prices, terms and keys come from the configuration of the run that loads it. Neither faults nor
+the speed of time are saved.
 """
 
+import fcntl
+import os
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +51,8 @@ class ExchangeState:
     ids: Ids
     funding_rate: Decimal
     settled_funding_rate: Decimal
+    seed: int | None = None
+    """What decides the deposit addresses; states were saved without it once."""
     price_by_hand: Quote | None
     replay_at: datetime | None
     replay_started: bool
@@ -59,10 +64,13 @@ _ADAPTER: Final = TypeAdapter(ExchangeState)
 def state_of(exchange: "Exchange") -> ExchangeState:
     """Return the state of *exchange*, brought up to date first."""
     exchange.advance()
+    # A settlement that falls due after that look at the clock would be neither paid nor due again.
+    while exchange.timeline.funding_at <= (at := exchange.clock.now()):
+        exchange.advance()
     trading, wallet, now_secs = exchange.trading, exchange.wallet, exchange.clock.monotonic()
     clock = exchange.feed.replay_clock
     return ExchangeState(
-        at=exchange.clock.now(),
+        at=at,
         account=trading.account,
         orders=tuple(trading.log.orders),
         resting=tuple(order.order_id for order in trading.resting),
@@ -79,6 +87,7 @@ def state_of(exchange: "Exchange") -> ExchangeState:
         ids=exchange.ids,
         funding_rate=exchange.timeline.funding_rate,
         settled_funding_rate=exchange.timeline.settled_funding_rate,
+        seed=wallet.seed,
         price_by_hand=exchange.feed.by_hand,
         replay_at=None if clock is None else clock.at(),
         replay_started=clock is not None and clock.started,
@@ -88,9 +97,11 @@ def state_of(exchange: "Exchange") -> ExchangeState:
 def restore(exchange: "Exchange", state: ExchangeState) -> None:
     """Put *exchange*, which has not been used yet, into *state*.
 
-    No time passes between saving and loading: what was due in a second still is. Funding settlements
-    between the two are not made up for.
+    The exchange's time never goes back: where it was ahead of the machine's, it still is, until that has
+    caught up. What was due in a second still is. Funding settlements between saving and loading are not
+    made up for, and none is paid twice.
     """
+    exchange.timeline.resume(state.at)
     now_secs = exchange.clock.monotonic()
     trading, wallet, clock = exchange.trading, exchange.wallet, exchange.feed.replay_clock
     trading.restore(state.account, state.orders, state.fills, state.bills)
@@ -102,6 +113,7 @@ def restore(exchange: "Exchange", state: ExchangeState) -> None:
     wallet.deposits = {each.deposit_id: each for each in state.deposits}
     wallet.withdrawals = {each.withdrawal_id: each for each in state.withdrawals}
     wallet.address_count = state.address_count
+    wallet.seed = wallet.seed if state.seed is None else state.seed
     wallet.wait_until({key: now_secs + secs for key, secs in state.money_due_in_secs.items()})
     exchange.adjustments_btc = state.adjustments_btc
     exchange.ids.resume(state.ids)
@@ -114,15 +126,63 @@ def restore(exchange: "Exchange", state: ExchangeState) -> None:
     exchange.timeline.look_at_prices()
 
 
-@dataclass(frozen=True, slots=True)
 class StateFile:
-    """A saved state on disk, as JSON; amounts are texts."""
+    """A saved state on disk, as JSON; amounts are texts.
 
-    path: Path
+    Args:
+        path: The file. Beside it stays an empty one with ``.lock`` behind its name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_fd: int | None = None
+        self._left: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<StateFile {self.path} claimed={self._lock_fd is not None}>"
 
     def exists(self) -> bool:
         """Tell whether there is a state to load."""
         return self.path.exists()
+
+    def claim(self) -> None:
+        """Keep the file from every other simulator on this machine, until `release` or the process ends.
+
+        Raises:
+            SavedStateError: If another one has claimed it or has written it since the last `release`, its
+                folder cannot be written, or it is something else than a file.
+        """
+        if self.path.exists() and not self.path.is_file():
+            raise SavedStateError(self.path, "is no regular file; name another one")
+        try:
+            lock_fd = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as exc:
+            raise SavedStateError(self.path, exc.strerror or str(exc)) from exc
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(lock_fd)
+            raise SavedStateError(
+                self.path, "another simulator is running on it; stop that one, or give this one another file"
+            ) from exc
+        if self._left not in {None, self._identity()}:
+            os.close(lock_fd)
+            raise SavedStateError(self.path, "another simulator has written it meanwhile; start a new one")
+        self._lock_fd = lock_fd
+
+    def release(self) -> None:
+        """Let others have the file; nothing happens if it is not claimed."""
+        if self._lock_fd is not None:
+            self._left = self._identity()
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def save(self, exchange: "Exchange") -> None:
         """Write the state of *exchange*, whole or not at all.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from stablesats.okx_simulator.admin import ADMIN_ACTIONS, AdminDesk
 from stablesats.okx_simulator.conditions import Conditions
-from stablesats.okx_simulator.errors import AdminRequestError, SimulatorStartError
+from stablesats.okx_simulator.errors import AdminRequestError, SavedStateError, SimulatorStartError
 from stablesats.okx_simulator.exchange import Exchange
 from stablesats.okx_simulator.faults import FaultScript
 from stablesats.okx_simulator.json_texts import JsonTextError, load_json
@@ -54,10 +55,8 @@ class OkxSimulator:
         config: Key, balances, prices and behaviour.
         now: Wall clock, aware UTC: judges signatures and stamps orders.
         monotonic: Seconds of a clock that never goes back: drives replay, rate limits and delays.
-        state_path: Where the exchange is saved when it stops, and loaded from at first if the file exists.
-
-    Raises:
-        SavedStateError: If the file exists and is not a state of this exchange.
+        state_path: Where the exchange is kept: loaded from at the first start if the file exists, written
+            then and whenever it stops. One simulator at a time has the file.
     """
 
     def __init__(
@@ -107,8 +106,7 @@ class OkxSimulator:
         self._runner: web.AppRunner | None = None
         self._port = config.port
         self._tls_port = config.tls_port
-        if self._state_file is not None and self._state_file.exists():
-            self._state_file.load(self.exchange)
+        self._is_state_loaded = False
 
     def __repr__(self) -> str:
         return f"<OkxSimulator {self.config.host}:{self._port} {self.exchange!r}>"
@@ -129,14 +127,43 @@ class OkxSimulator:
         return None if self._tls_port is None else f"https://{self._host_in_url}:{self._tls_port}"
 
     async def start(self) -> None:
-        """Listen; a second start does nothing. The first one also starts an autostarted replay.
+        """Listen; a second start does nothing. The first one also loads the state and starts the replay.
 
         Raises:
+            SavedStateError: If the file is no state of this exchange, cannot be written, or another simulator
+                has it.
             SimulatorStartError: If an address cannot be listened on, or TLS is wanted and the package
                 ``cryptography`` is not installed.
         """
         if self._runner is not None:
             return
+        if self._state_file is not None:
+            self._claim(self._state_file)
+        with ExitStack() as undo:
+            undo.callback(self._release)
+            self._runner = await self._serving()
+            undo.pop_all()
+        clock = self.exchange.feed.replay_clock
+        if clock is not None and self.config.replay_autostart and not clock.started:
+            clock.start()
+
+    def _claim(self, state_file: StateFile) -> None:
+        """Take the state as it is, and see now rather than at the end whether it can be written."""
+        state_file.claim()
+        try:
+            if not self._is_state_loaded and state_file.exists():
+                state_file.load(self.exchange)
+            self._is_state_loaded = True
+            self.save()
+        except SavedStateError:
+            state_file.release()
+            raise
+
+    def _release(self) -> None:
+        if self._state_file is not None:
+            self._state_file.release()
+
+    async def _serving(self) -> web.AppRunner:
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._serve)
         app.on_shutdown.append(self._close_streams)
@@ -149,17 +176,17 @@ class OkxSimulator:
         except SimulatorStartError:
             await runner.cleanup()
             raise
-        self._runner = runner
-        clock = self.exchange.feed.replay_clock
-        if clock is not None and self.config.replay_autostart and not clock.started:
-            clock.start()
+        return runner
 
     async def stop(self) -> None:
         """Leave the network and save the state if it has a file; a second stop does nothing."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
-            self.save()
+            try:
+                self.save()
+            finally:
+                self._release()
 
     def save(self) -> bool:
         """Write the state to its file; returns whether there is one.

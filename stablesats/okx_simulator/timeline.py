@@ -93,10 +93,15 @@ class Timeline:
         self._trading.check_margin(self._feed.market(), self._clock.now())
         self._forget_ended()
 
+    def resume(self, at: datetime) -> None:
+        """Go on from *at*, before which every settlement was paid: the clock never stands earlier."""
+        self._clock.skip_to(at)
+        self.funding_at = next_settlement(self._clock.now())
+
     def settle_funding(self, rate: Decimal) -> None:
         """Settle funding now at *rate*, out of turn."""
         self.advance()
-        self._settle_funding(rate, self._clock.monotonic())
+        self._settle_funding(rate, self._clock.monotonic(), self._clock.now())
 
     def _next_event(self, now_secs: float) -> _Event | None:
         events = [self._next_quote(), (self._clock.monotonic_of(self.funding_at), self._fund)]
@@ -146,12 +151,13 @@ class Timeline:
             self._forget_ended()
 
     def _fund(self, secs: float) -> None:
-        self.funding_at = next_settlement(self.funding_at)
-        self._settle_funding(self.funding_rate, secs)
+        # Stamped with the settlement itself: what two clocks say of it may be a millisecond early.
+        at, self.funding_at = self.funding_at, next_settlement(self.funding_at)
+        self._settle_funding(self.funding_rate, secs, at)
 
-    def _settle_funding(self, rate: Decimal, secs: float) -> None:
+    def _settle_funding(self, rate: Decimal, secs: float, at: datetime) -> None:
         self.settled_funding_rate = rate
-        self._trading.settle_funding(rate, self._feed.market(secs), self._clock.at(secs))
+        self._trading.settle_funding(rate, self._feed.market(secs), at)
         self._forget_ended()
 
     def _forget_ended(self) -> None:

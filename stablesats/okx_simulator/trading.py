@@ -151,7 +151,7 @@ class TradingAccount:
         if ticket.price_usd is None and not match.taken:
             raise RefusalError("51109")
         if not (ticket.reduce_only or self._is_carried(ticket, match, now)):
-            raise RefusalError("51008", self._instrument.settle_currency, sub_code="1001")
+            raise RefusalError("51008", self._instrument.settle_currency)
 
     def arrive(
         self, order_id: str, now: Market, at: datetime, *, cap_contracts: Decimal | None = None

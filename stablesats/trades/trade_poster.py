@@ -4,6 +4,7 @@ The row is written first. That is what two processes that pick the same trade co
 posted anything: the later one starts again and finds the trade booked.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pymongo.errors import OperationFailure
 
 from medici_py import Book, Entry, Journal, template_entry
 from medici_py.driver import start_session
+from medici_py.entry import MAX_KEY_BYTES
 from medici_py.instants import to_millisecond
 from medici_py.retry import is_write_conflict
 from medici_py.transactions import run_in_session
@@ -231,6 +233,18 @@ class TradePoster:
             {"$set": {"state": state.value, **fields}, "$unset": {"live_reference": ""}},
             session=session,
         )
+
+
+def external_id_of(trade_id: str) -> str:
+    """The external id of a trade's journal: ``trade:`` and the trade's own id.
+
+    It keeps the trade from being booked twice where its row does not: because that was lost, or because the
+    trade is posted by hand. An id that is too long for that stands there as its digest.
+    """
+    text = f"trade:{trade_id}"
+    if len(text.encode()) <= MAX_KEY_BYTES:
+        return text
+    return f"trade:sha256:{hashlib.sha256(trade_id.encode()).hexdigest()}"
 
 
 def _entry(book: Book, trade: UserTrade, traceparent: str | None) -> Entry:

@@ -11,11 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from medici_py.mongod_binary import find_mongod
+from exporters.cli import app
 
 DEADLINE_SECS = 60
 USAGE = 2
@@ -43,6 +44,12 @@ def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         timeout=DEADLINE_SECS,
         check=False,
     )
+
+
+def usage(*arguments: str) -> Result:
+    """What the command answers by its arguments alone, without a process: it does not come to do anything."""
+    kept = {"MONGODB_URI": None, "FORCE_COLOR": None, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    return CliRunner().invoke(app, arguments, prog_name="stablesats-exporter", env=kept)
 
 
 @contextmanager
@@ -80,20 +87,6 @@ def wait_until_ready(url: str) -> None:
             error.close()
             time.sleep(0.02)
     pytest.fail("the exporter did not become ready")
-
-
-@pytest.fixture(scope="module")
-def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a mongod that is no replica set."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    data: Path = tmp_path_factory.mktemp("standalone")
-    mongod = find_mongod(os.environ).path
-    log = data / "mongod.log"
-    arguments = [mongod, "--dbpath", data, "--port", str(port), "--bind_ip", "127.0.0.1", "--logpath", log]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield f"mongodb://127.0.0.1:{port}"
-        process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -136,9 +129,9 @@ def test_occupied_port_is_one_line_and_exit_code_1(mongodb) -> None:
     )
 
 
-def test_standalone_mongod_is_one_line_and_exit_code_1(standalone: str) -> None:
+def test_standalone_mongod_is_one_line_and_exit_code_1(standalone_uri: str) -> None:
     """A standalone has no change streams; the line says so."""
-    ended = run("--mongodb-uri", standalone, "--port", "0")
+    ended = run("--mongodb-uri", standalone_uri, "--port", "0")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert re.fullmatch(r"error: .*standalone.*\n", ended.stderr)
 
@@ -172,15 +165,15 @@ def test_uri_that_leads_nowhere_is_one_line_and_exit_code_1(uri: str, line: str)
 )
 def test_wrong_usage_is_exit_code_2_and_names_the_option(arguments: tuple[str, ...], named: str) -> None:
     """What cannot be meant is refused before anything is touched."""
-    ended = run(*arguments)
-    assert (ended.returncode, ended.stdout) == (USAGE, "")
+    ended = usage(*arguments)
+    assert (ended.exit_code, ended.stdout) == (USAGE, "")
     assert named in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
 def test_help_names_every_option() -> None:
     """The help is complete and says where the password belongs."""
-    ended = run("--help")
-    assert ended.returncode == 0
+    ended = usage("--help")
+    assert ended.exit_code == 0
     for option in ("--mongodb-uri", "--database", "--host", "--port", "--log-format", "MONGODB_URI"):
         assert option in ended.stdout

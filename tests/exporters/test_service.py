@@ -1,9 +1,8 @@
 """The whole exporter in one process, on a real MongoDB."""
 
 import asyncio
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +19,7 @@ from exporters.service import ExporterSettings, metrics_registry, serve
 from medici_py.embedded import EmbeddedMongo
 from medici_py.live_balances import LiveBalances
 from medici_py.mongo_uri import MongoUnreachableError
+from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import SnapshotReadError
 from stablesats.errors import ConfigurationError
 from stablesats.ledger.facade import Ledger
@@ -35,14 +35,6 @@ async def ledger(mongo_database) -> Ledger:
     ledger = Ledger(mongo_database)
     await ledger.prepare()
     return ledger
-
-
-@pytest.fixture(scope="module")
-def failing_mongodb() -> Iterator[EmbeddedMongo]:
-    """A private server that can be told to fail."""
-    environment = {name: value for name, value in os.environ.items() if name != "MONGODB_URI"}
-    with EmbeddedMongo(set_parameters={"enableTestCommands": True}, environment=environment) as mongo:
-        yield mongo
 
 
 @asynccontextmanager
@@ -176,8 +168,7 @@ async def test_scrape_reads_no_database(ledger, mongodb, until) -> None:
                 async with http.get(path) as response:
                     assert response.status == 200
             assert counted.reads == reads_after_loading
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await end_task(running)
 
 
 async def test_scrape_answers_after_mongod_is_gone(monkeypatch, until) -> None:
@@ -235,6 +226,14 @@ async def test_unreachable_database_ends_the_service_before_it_listens() -> None
         uri = f"mongodb://127.0.0.1:{nobody.getsockname()[1]}/?directConnection=true"
     with pytest.raises(MongoUnreachableError, match="cannot use MongoDB at"):
         await serve(ExporterSettings(mongodb_uri=uri, database="bank"), asyncio.Event(), announce=pytest.fail)
+
+
+async def test_database_in_the_uri_is_the_one_that_is_served(ledger, mongodb, until) -> None:
+    """The same one that the dealer's commands take."""
+    await ledger.user_buys_usd(sats=1_000, cents=50, at=NOON)
+    uri = mongodb.uri.replace("/?", f"/{ledger.database.name}?")
+    async with exporter(ExporterSettings(mongodb_uri=uri)) as http:
+        await until(serves(http, stablesats_liabilities_cents=50))
 
 
 async def test_name_that_no_database_can_have_is_a_configuration_error(mongodb) -> None:

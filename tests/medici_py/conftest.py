@@ -77,25 +77,16 @@ def pay() -> Callable[..., Any]:
     return post
 
 
-@pytest.fixture(scope="session")
-def faulty_mongodb() -> Iterator[EmbeddedMongo]:
-    """A server of its own whose commands can be made to fail."""
-    environment = {name: value for name, value in os.environ.items() if name != "MONGODB_URI"}
-    with EmbeddedMongo(
-        set_parameters={"enableTestCommands": 1, "transactionLifetimeLimitSeconds": 5},
-        environment=environment,
-    ) as mongo:
-        yield mongo
-
-
 @pytest.fixture
-async def faulty_bank(faulty_mongodb: EmbeddedMongo) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    """A fresh database on that server; whatever was made to fail is mended afterwards."""
-    async with AsyncMongoClient[dict[str, Any]](faulty_mongodb.uri) as client:
+async def faulty_bank(failing_mongodb: EmbeddedMongo) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """A fresh database on a server whose commands can be made to fail; whatever was made to fail is mended afterwards."""
+    # After some errors the driver waits for the next news of the server, by default for ten seconds.
+    async with AsyncMongoClient[dict[str, Any]](failing_mongodb.uri, heartbeatFrequencyMS=500) as client:
         database = client[f"faulty_{ObjectId()}"]
         await init_models(database)
         yield database
         await client.admin.command("configureFailPoint", "failCommand", mode="off")
+        await client.admin.command("killAllSessions", [])  # transactions left open would hold up the drop
         await client.drop_database(database.name)
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from medici_py import Book, BookClosedError, DuplicateEntryError, InsufficientBalanceError, TransactionError
+from medici_py import (
+    Book,
+    BookClosedError,
+    DuplicateEntryError,
+    InsufficientBalanceError,
+    TransactionError,
+    UnknownOutcomeError,
+)
 from medici_py.embedded import EmbeddedMongo
 
 BookFactory = Callable[..., Book]
@@ -133,6 +140,26 @@ async def test_batch_under_used_keys_is_repeated_without_posting_twice(book: Boo
                 batch.add(payment(book, key=str(number)))
         assert [journal.replayed for journal in batch.journals] == [replayed] * 3
     assert await journals(bank) == 3
+
+
+@pytest.mark.parametrize("group_commit", [True, False], ids=["shared", "own"])
+async def test_batch_of_unknown_outcome_is_found_out_beside_a_replay(
+    faulty_bank: Any, fail: Callable[..., Any], group_commit: bool
+) -> None:
+    """An entry under a used key never becomes a journal; the others are found by their own, bounds or not."""
+    book = Book("Bank", faulty_bank, group_commit=group_commit)
+    await payment(book, key="fee").commit()
+    await book.entry("in").debit("Assets", 5).credit("Wallet", 5).commit()
+    entries = [payment(book, key="fee"), payment(book), withdrawal(book, 5)]
+    await fail("commitTransaction", writeConcernError={"code": 50, "errmsg": "too slow"})
+    with pytest.raises(UnknownOutcomeError, match="Add the same entries to a new batch again"):
+        await post_together(book, *entries)
+    fee, *found = await post_together(book, *entries)
+    assert (fee.memo, fee.replayed) == ("payment", True)
+    assert [journal.id for journal in found] == [entry.id for entry in entries[1:]]
+    assert await journals(faulty_bank) == 4
+    assert (await book.balance("Wallet")).balance == 0
+    assert (await book.verify()).clean
 
 
 async def test_batch_in_a_callers_session_counts_when_it_commits(book: Book, bank: Any) -> None:

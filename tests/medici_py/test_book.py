@@ -89,6 +89,21 @@ class TestConstructor:
                 for bad in ([["a"]], 5, ("memo",), ("datetime",), ("meta",))
             ),
             ({"dimensions": ("_original_journal",)}, "dimensions"),
+            *(
+                ({"dimensions": ("currency",), "allowed_accounts": bad}, "allowed_accounts")
+                for bad in (
+                    "Cash",
+                    5,
+                    ["Cash", ""],
+                    ["A:B:C:D"],
+                    [5],
+                    {"Cash": None},
+                    {"Cash": {"layer": ["SETTLED"]}},
+                    {"Cash": {"currency": "BTC"}},
+                    {"Cash": {"currency": [5]}},
+                )
+            ),
+            ({"allowed_accounts": {"Cash": {"currency": ["BTC"]}}}, "allowed_accounts"),
             ({"journal_model": ReviewedJournal}, "journal_model"),
             ({"journal_model": Transaction}, "journal_model"),
         ],

@@ -322,6 +322,14 @@ class TestFilters:
             ("kinds", []),
             ("kinds", [int]),
             ("books", []),
+            ("template", ""),
+            ("template", 5),
+            ("after", {"_data": "nonsense"}),
+            ("after", {"_data": "8265"}),
+            ("after", {"_data": 5}),
+            ("after", {"token": 5, "cluster_time": None}),
+            ("after", {"token": None, "cluster_time": 5}),
+            ("after", ChangePosition({}, None)),
             ("after", 7),
             ("after", {"nonsense": 1}),
             ("after", datetime(2024, 1, 1)),  # noqa: DTZ001 - a time without a zone
@@ -454,6 +462,19 @@ class TestSharing:
 
 
 class TestPosition:
+    @pytest.mark.parametrize("year", [1, 1969, 2200])
+    async def test_time_that_mongodb_s_clock_does_not_have_is_the_nearest_it_has(
+        self, year: int, book: Book, pay: Pay
+    ) -> None:
+        """That is everything there is, or nothing so far."""
+        await pay(book, memo="first")
+        async with book.changes(kinds=[JournalPosted], after=datetime(year, 1, 1, tzinfo=UTC)) as changes:
+            reading = asyncio.create_task(anext(changes))
+            done, _ = await asyncio.wait([reading], timeout=PATIENCE_SECS if year < 2000 else 0.3)
+            assert [memos([task.result()]) for task in done] == ([["first"]] if year < 2000 else [])
+            reading.cancel()
+            await asyncio.wait([reading])
+
     @pytest.mark.parametrize("joined", [True, False])
     async def test_every_position_goes_on_right_after_its_event(
         self, joined: bool, book: Book, pay: Pay
@@ -533,10 +554,11 @@ class TestPosition:
             assert third.position.since is None
 
     async def test_damaged_position_is_an_error_at_the_first_step(self, book: Book) -> None:
-        """In the server's words; afterwards there is nothing more."""
-        async with book.changes(after={"_data": "nonsense"}) as changes:
-            with pytest.raises(ChangeStreamError, match="token"):
+        """In the server's words, without the rest of its reply; afterwards there is nothing more."""
+        async with book.changes(after={"_data": "8265A000000000000000"}) as changes:
+            with pytest.raises(ChangeStreamError, match=r"8265A0.* Give a resume token as it was") as caught:
                 await take(changes, 1)
+            assert "full error" not in str(caught.value)
             assert [event async for event in changes] == []
 
 

@@ -144,6 +144,20 @@ def test_same_entry_twice_is_a_replay_of_itself() -> None:
     assert decide([[one], [one]], Facts()) == [(Stands(),), (Replays(one.journal_id),)]
 
 
+def test_entry_that_stands_is_found_before_its_bounds_and_its_key() -> None:
+    """It is what has used the balance up, or the key, in a commit whose answer was lost."""
+    fee, out = plan(("A", -1), ("B", 1), key="k"), plan(("W", -5, 0), ("A", 5))
+    before = plan(("A", -1), ("B", 1), key="k")
+    assert before.key is not None
+    facts = facts_of({}, fee, out)
+    used = {("Bank", "k"): UsedKey(before.journal_id, before.key.digest, None)}
+    facts = Facts(keys=used, balances=facts.balances, standing=frozenset({out.journal_id}))
+    assert decide([[fee, out], [out]], facts) == [
+        (Replays(before.journal_id), Replays(out.journal_id)),
+        (Replays(out.journal_id),),
+    ]
+
+
 def test_refused_unit_leaves_nothing_behind() -> None:
     """Neither what its first entries moved, nor their keys: those after it are judged without them."""
     deposit = plan(("A", -5), ("W", 5), key="k")

@@ -1,11 +1,7 @@
 """Servers without transactions: a standalone mongod is refused, mongomock is worked with."""
 
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,31 +17,6 @@ from medici_py import (
     init_models,
     mongo_transaction,
 )
-from medici_py.mongod_binary import find_mongod
-
-
-@pytest.fixture(scope="module")
-def standalone_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A mongod that is no member of a replica set."""
-    folder: Path = tmp_path_factory.mktemp("standalone")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = str(find_mongod({}).path)
-    options = ["--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
-    with subprocess.Popen(
-        [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        yield f"mongodb://127.0.0.1:{port}"
-        server.kill()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from medici_py import (
     Journal,
     RunningBalancesError,
     TransactionError,
+    UnknownOutcomeError,
     init_models,
     mongo_transaction,
 )
@@ -98,6 +99,22 @@ async def test_dry_run_of_a_repeat_shows_the_first_journal(book: Book) -> None:
     first = await withdrawal(book, key="k").commit()
     preview = await withdrawal(book, key="k").dry_run()
     assert (preview.id, preview.replayed) == (first.id, True)
+
+
+async def test_dry_run_of_an_entry_that_stands_shows_its_journal(
+    faulty_bank: Any, fail: Callable[..., Any]
+) -> None:
+    """As another commit would, whether its own has been answered or not: it may have spent everything itself."""
+    book = Book("Bank", faulty_bank)
+    await deposit(book)
+    entry = withdrawal(book)
+    await fail("commitTransaction", writeConcernError={"code": 50, "errmsg": "too slow"})
+    with pytest.raises(UnknownOutcomeError):
+        await entry.commit()
+    unanswered = await entry.dry_run()
+    assert unanswered.id == entry.id
+    assert await entry.commit() == unanswered
+    assert await entry.dry_run() == unanswered
 
 
 async def test_dry_run_takes_a_session_without_a_transaction_only(book: Book, bank: Any) -> None:

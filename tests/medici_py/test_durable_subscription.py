@@ -15,9 +15,20 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
-from medici_py import BalanceChanged, Book, JournalPosted, JournalVoided
+from medici_py import (
+    BalanceChanged,
+    Book,
+    JournalPosted,
+    JournalVoided,
+    Side,
+    TemplateLeg,
+    TemplateParams,
+    TransactionTemplate,
+    subscription_lags,
+)
 from medici_py.change_events import ChangePosition
 from medici_py.durable_events import DurableEvents, SubscriptionEvent, UnacknowledgedEventsError
+from medici_py.durable_position import LATEST_START
 from medici_py.durable_subscription import DurableSubscription
 from medici_py.embedded import EmbeddedMongo
 from medici_py.errors import IncompleteJournalError, InvalidQueryError, UnsupportedDeploymentError
@@ -30,6 +41,18 @@ Subscribe = Callable[..., DurableSubscription]
 Pay = Callable[..., Any]
 
 PATIENCE_SECS = 30
+
+SALE = TransactionTemplate(
+    code="SALE",
+    version=1,
+    description="Something is sold.",
+    params=TemplateParams,
+    legs=lambda _params: [
+        TemplateLeg(account=account, side=side, amount=1, currency="USD", entry_type="SALE")
+        for account, side in (("Cash", Side.DEBIT), ("Income", Side.CREDIT))
+    ],
+    samples=[TemplateParams()],
+)
 
 
 @pytest.fixture
@@ -294,11 +317,52 @@ class TestStart:
         async with subscribe(start="beginning") as events:
             assert memos(await take(events, 1)) == ["next"]
 
-    @pytest.mark.parametrize("start", ["yesterday", dt.datetime(2024, 1, 1), 7, None])  # noqa: DTZ001
-    def test_other_starts_are_refused(self, start: Any, subscribe: Subscribe) -> None:
+    @pytest.mark.parametrize(
+        "start",
+        [
+            dt.datetime(1969, 7, 20, tzinfo=dt.UTC),
+            dt.datetime.min.replace(tzinfo=dt.UTC),
+            dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+        ],
+    )
+    async def test_time_before_mongodb_s_is_everything(
+        self, start: dt.datetime, subscribe: Subscribe, book: Book, pay: Pay
+    ) -> None:
+        """Its clock begins with 1970."""
+        await pay(book, memo="first")
+        async with subscribe(start=start) as events:
+            assert memos(await take(events, 1)) == ["first"]
+
+    async def test_time_to_come_waits(self, subscribe: Subscribe, book: Book, pay: Pay, bank: Bank) -> None:
+        """Up to the end of MongoDB's clock."""
+        await pay(book)
+        for number, start in enumerate((dt.datetime.now(dt.UTC) + dt.timedelta(hours=1), LATEST_START)):
+            async with subscribe(str(number), start=start) as events:
+                reading = asyncio.create_task(anext(events))
+                await asyncio.wait([reading], timeout=0.3)
+                assert not reading.done()
+                reading.cancel()
+                await asyncio.wait([reading])
+        assert [lag.seconds for lag in await subscription_lags(bank)] == [0, 0]
+
+    @pytest.mark.parametrize(
+        ("start", "why"),
+        [
+            ("yesterday", "give 'now', 'beginning', a ChangePosition or an aware datetime"),
+            (dt.datetime(2024, 1, 1), "aware datetime"),  # noqa: DTZ001
+            (dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=14))), "aware datetime"),
+            (dt.datetime(2200, 1, 1, tzinfo=dt.UTC), "MongoDB's clock ends in 2106"),
+            (ChangePosition({"_data": "nonsense"}, None), "no resume token of MongoDB, or a damaged one"),
+            (ChangePosition(None, 5), "cluster time 5 is no Timestamp"),  # type: ignore[arg-type]
+            (7, "aware datetime"),
+            (None, "aware datetime"),
+        ],
+    )
+    def test_other_starts_are_refused(self, start: Any, why: str, subscribe: Subscribe) -> None:
         """At the call."""
-        with pytest.raises(InvalidQueryError, match="cannot start at"):
+        with pytest.raises(InvalidQueryError, match=f"cannot start at .*{why}") as caught:
             subscribe(start=start)
+        assert (caught.value.field, caught.value.value) == ("start", start)
 
 
 class TestFilter:
@@ -342,7 +406,19 @@ class TestFilter:
             async with subscribe("hedging", "Assets"):
                 pass
 
-    @pytest.mark.parametrize("options", [{"kinds": []}, {"kinds": [int]}, {"books": []}])
+    async def test_template_is_asked_for_by_its_code(self, subscribe: Subscribe) -> None:
+        """Whether the template itself is given or its code."""
+        async with subscribe(template=SALE):
+            pass
+        async with subscribe(template="SALE"):
+            pass
+        with pytest.raises(SubscriptionMismatchError, match="template 'SALE', given 'OTHER'"):
+            async with subscribe(template="OTHER"):
+                pass
+
+    @pytest.mark.parametrize(
+        "options", [{"kinds": []}, {"kinds": [int]}, {"books": []}, {"template": ""}, {"template": 5}]
+    )
     def test_filter_that_cannot_mean_anything_is_refused(
         self, options: dict[str, Any], subscribe: Subscribe
     ) -> None:
@@ -356,10 +432,12 @@ class TestFilter:
         with pytest.raises(InvalidQueryError, match="seconds above 0"):
             subscribe(**{option: 0})
 
-    def test_name_is_needed(self, subscribe: Subscribe) -> None:
+    @pytest.mark.parametrize("name", ["", " ", 5, None, "\ud800"])
+    def test_name_is_needed(self, name: Any, subscribe: Subscribe) -> None:
         """It is what the position is stored under."""
-        with pytest.raises(InvalidQueryError, match="needs a name"):
-            subscribe(" ")
+        with pytest.raises(InvalidQueryError, match="needs a name") as caught:
+            subscribe(name)
+        assert caught.value.field == "name"
 
 
 class TestBalances:

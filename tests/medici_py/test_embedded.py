@@ -27,6 +27,8 @@ from medici_py.private_mongod import MongodSettings, MongodStartError, start_pri
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
+DEADLINE_SECS = 60.0
+
 OWNER = """
 import json, os, signal, sys, time
 from medici_py.embedded import EmbeddedMongo
@@ -44,7 +46,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until(condition: Callable[[], bool], secs: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], secs: float = DEADLINE_SECS) -> None:
     deadline = time.monotonic() + secs
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
@@ -72,6 +74,14 @@ def temp_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The temporary directory of servers that this process starts."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedMongo]:
+    """A private server for those that leave it as it was."""
+    environment = {key: value for key, value in os.environ.items() if key != "MONGODB_URI"}
+    with EmbeddedMongo(environment=environment, set_parameters={"enableTestCommands": True}) as mongo:
+        yield mongo
 
 
 class Owner:
@@ -123,39 +133,28 @@ with EmbeddedMongo() as mongo:
 
 
 class TestRunning:
-    def test_private_server_has_transactions_and_change_streams(
-        self, environment: dict[str, str], temp_root: Path
-    ) -> None:
+    def test_private_server_has_transactions_and_change_streams(self, server: EmbeddedMongo) -> None:
         """A private server is the primary of a replica set and can do what a ledger needs."""
-        with (
-            EmbeddedMongo(environment=environment) as mongo,
-            MongoClient[dict[str, Any]](mongo.uri) as client,
-        ):
-            assert mongo.owned
+        assert server.owned
+        with MongoClient[dict[str, Any]](server.uri) as client:
             collection = client["bank"]["things"]
             with collection.watch(max_await_time_ms=50) as changes:
                 with client.start_session() as session, session.start_transaction():
                     collection.insert_one({"_id": 1}, session=session)
                 assert next(changes)["documentKey"] == {"_id": 1}
 
-    def test_private_server_listens_on_loopback_only(
-        self, environment: dict[str, str], temp_root: Path
-    ) -> None:
+    def test_private_server_listens_on_loopback_only(self, server: EmbeddedMongo) -> None:
         """Nobody on the network can reach a server without authentication."""
-        with (
-            EmbeddedMongo(environment=environment) as mongo,
-            MongoClient[dict[str, Any]](mongo.uri) as client,
-        ):
+        with MongoClient[dict[str, Any]](server.uri) as client:
             parsed = client.admin.command("getCmdLineOpts")["parsed"]
-            assert parsed["net"]["bindIp"] == "127.0.0.1"
-            assert parsed["net"]["unixDomainSocket"] == {"enabled": False}
+        assert parsed["net"]["bindIp"] == "127.0.0.1"
+        assert parsed["net"]["unixDomainSocket"] == {"enabled": False}
 
-    def test_set_parameters_reach_the_server(self, environment: dict[str, str], temp_root: Path) -> None:
+    def test_set_parameters_reach_the_server(self, server: EmbeddedMongo) -> None:
         """A caller can turn on what its tests need."""
-        options = EmbeddedMongo(environment=environment, set_parameters={"enableTestCommands": True})
-        with options as mongo, MongoClient[dict[str, Any]](mongo.uri) as client:
+        with MongoClient[dict[str, Any]](server.uri) as client:
             reply = client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-            assert reply["ok"] == 1.0
+        assert reply["ok"] == 1.0
 
     def test_stop_ends_process_and_removes_data(self, environment: dict[str, str], temp_root: Path) -> None:
         """When stop() returns, neither processes nor files are left; a second stop() does nothing."""
@@ -169,14 +168,13 @@ class TestRunning:
         assert not Path(f"/proc/{guardian}").exists()  # not even as a zombie
         assert is_empty(temp_root)
 
-    def test_several_at_once_do_not_meet(self, environment: dict[str, str], temp_root: Path) -> None:
+    def test_several_at_once_do_not_meet(self, server: EmbeddedMongo, environment: dict[str, str]) -> None:
         """Stopping one server leaves another alone."""
-        with EmbeddedMongo(environment=environment) as first:
-            with EmbeddedMongo(environment=environment) as second:
-                assert first.uri != second.uri
-                assert first.data_dir != second.data_dir
-            with MongoClient[dict[str, Any]](first.uri) as client:
-                assert client.admin.command("ping")["ok"] == 1.0
+        with EmbeddedMongo(environment=environment) as second:
+            assert server.uri != second.uri
+            assert server.data_dir != second.data_dir
+        with MongoClient[dict[str, Any]](server.uri) as client:
+            assert client.admin.command("ping")["ok"] == 1.0
 
     def test_attributes_before_the_start_say_what_to_do(self) -> None:
         """An instance that is not running has no URI."""
@@ -196,7 +194,7 @@ class TestRunning:
         """Whoever gives up while the server starts finds no server afterwards, and may start again."""
         mongo = EmbeddedMongo(environment=environment)
         starting = asyncio.ensure_future(mongo.__aenter__())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECS):
             while is_empty(temp_root):
                 await asyncio.sleep(0.005)
         starting.cancel()
@@ -254,17 +252,20 @@ class TestFailedStart:
                 assert mongo.owned
 
     def test_port_taken_by_another_mongod_is_not_mistaken_for_ours(
-        self, environment: dict[str, str], temp_root: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        server: EmbeddedMongo,
+        environment: dict[str, str],
+        temp_root: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """What answers on the port must be the server that we started."""
         free_port = private_mongod._free_port
-        with EmbeddedMongo(environment=environment) as other:
-            with MongoClient[dict[str, Any]](other.uri) as client:
-                assert client.address is not None
-                ports = [client.address[1], free_port()]
-            monkeypatch.setattr(private_mongod, "_free_port", lambda: ports.pop(0))
-            with EmbeddedMongo(environment=environment) as mongo:
-                assert mongo.uri != other.uri
+        with MongoClient[dict[str, Any]](server.uri) as client:
+            assert client.address is not None
+            ports = [client.address[1], free_port()]
+        monkeypatch.setattr(private_mongod, "_free_port", lambda: ports.pop(0))
+        with EmbeddedMongo(environment=environment) as mongo:
+            assert mongo.uri != server.uri
 
     def test_port_always_taken_is_an_error(
         self, environment: dict[str, str], temp_root: Path, monkeypatch: pytest.MonkeyPatch
@@ -316,9 +317,9 @@ class TestEndOfTheOwner:
         "ending",
         [
             pytest.param("pass", id="normal"),
-            pytest.param("raise RuntimeError", id="exception"),
-            pytest.param("sys.exit(3)", id="sys.exit"),
-            pytest.param("os._exit(3)", id="os._exit"),
+            pytest.param("raise RuntimeError", id="exception", marks=pytest.mark.slow),
+            pytest.param("sys.exit(3)", id="sys.exit", marks=pytest.mark.slow),
+            pytest.param("os._exit(3)", id="os._exit", marks=pytest.mark.slow),
             pytest.param("os.kill(os.getpid(), signal.SIGABRT)", id="abort"),
         ],
     )
@@ -332,18 +333,26 @@ class TestEndOfTheOwner:
             "process": f"mongo = EmbeddedMongo.start()\ntell(mongo)\n{ending}",
         }
         owner = start_owner(starts[owned_by])
-        owner.process.wait(30)
+        owner.process.wait(DEADLINE_SECS)
         wait_until(lambda: not is_alive(owner.pid))
         wait_until(lambda: is_empty(tmp_path))
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+    @pytest.mark.parametrize(
+        "number",
+        [
+            signal.SIGINT,
+            signal.SIGKILL,
+            pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+            pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        ],
+    )
     def test_signal_to_the_process_group_leaves_nothing(
         self, number: signal.Signals, start_owner: Callable[[str], Owner], tmp_path: Path
     ) -> None:
         """Ctrl-C, a terminal that closes, a polite stop and ``kill -9``: the guardian outlives them all."""
         owner = start_owner(WAIT_FOR_THE_WORD)
         os.killpg(owner.process.pid, number)
-        assert owner.process.wait(30) != 0
+        assert owner.process.wait(DEADLINE_SECS) != 0
         wait_until(lambda: not is_alive(owner.pid))
         wait_until(lambda: is_empty(tmp_path))
 
@@ -433,7 +442,7 @@ class TestEndOfTheGuardian:
         wait_until(lambda: not is_alive(owner.pid))
         assert (owner.data_dir / "mongod.log").exists()
         owner.go_on()
-        assert owner.process.wait(30) == 0
+        assert owner.process.wait(DEADLINE_SECS) == 0
         assert is_empty(tmp_path)
 
 
@@ -452,7 +461,7 @@ class TestCommand:
             with MongoClient[dict[str, Any]](uri) as client:
                 assert client.admin.command("hello")["isWritablePrimary"]
             process.send_signal(number)
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_SECS) == 0
         assert is_empty(tmp_path)
 
     def test_command_without_a_server_says_so_in_one_line(self, environment: dict[str, str]) -> None:

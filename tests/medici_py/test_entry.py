@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medici_py.documents import Journal
-from medici_py.entry import Entry, check_entry, journal_document, leg_documents
+from medici_py.entry import Entry, check_entry
+from medici_py.entry_documents import journal_document, leg_documents
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError
 from medici_py.money import decimal_from_stored, exact_sum

@@ -62,7 +62,7 @@ def submit(committer: GroupCommitter[Any, Any], *units: Any) -> list["asyncio.Ta
     return [asyncio.create_task(committer.submit(unit)) for unit in units]
 
 
-async def until(condition: Callable[[], Any], secs: float = 20) -> None:
+async def until(condition: Callable[[], Any], secs: float = 60) -> None:
     async with asyncio.timeout(secs):
         while not condition():
             await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def let_everybody_run() -> None:
 
 
 async def answers(tasks: Sequence[Awaitable[Any]]) -> list[Any]:
-    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), timeout=20)
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), timeout=60)
 
 
 async def test_lone_caller_waits_for_nobody(pretended: PretendedDatabase) -> None:

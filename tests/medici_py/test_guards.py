@@ -267,7 +267,7 @@ async def test_bound_is_checked_however_busy_others_keep_the_account(
         guarded = Book("Bank", client[bank.name])
         posters = [asyncio.ensure_future(keep_busy()) for _ in range(16)]
         for _ in range(20):
-            await asyncio.wait_for(withdraw(guarded, 1), timeout=20)
+            await asyncio.wait_for(withdraw(guarded, 1), timeout=60)
         stop.set()
         posted = sum(await asyncio.gather(*posters))
         assert guarded.commit_stats.retries == 0
@@ -292,7 +292,7 @@ async def test_bound_waits_for_a_session_that_takes_from_the_same_account(
         )
         late = asyncio.ensure_future(withdraw(book, 10))
         # Others are served meanwhile.
-        await asyncio.wait_for(deposit(book, 1, "Liabilities:w2"), timeout=20)
+        await asyncio.wait_for(deposit(book, 1, "Liabilities:w2"), timeout=40)
         assert not late.done()
         await session.commit_transaction()
     with pytest.raises(InsufficientBalanceError):

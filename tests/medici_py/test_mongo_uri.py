@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,37 +15,12 @@ from medici_py.mongo_uri import (
     has_transactions,
     redact_uri,
 )
-from medici_py.mongod_binary import find_mongod
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def standalone_uri(tmp_path: Path) -> Iterator[str]:
-    """A mongod that is no member of a replica set."""
-    port = free_port()
-    program = str(find_mongod({}).path)
-    options = ["--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
-    server = subprocess.Popen(
-        [program, "--dbpath", str(tmp_path), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        yield f"mongodb://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ async def test_session_that_is_open_elsewhere_neither_blocks_nor_shows(driver_da
     async with await start_session(driver_database.client) as session:
         await begin_transaction(session)
         await payment(book, 100).commit(session=session)
-        await asyncio.wait_for(asyncio.gather(*(payment(book).commit() for _ in range(10))), timeout=20)
+        await asyncio.wait_for(asyncio.gather(*(payment(book).commit() for _ in range(10))), timeout=40)
         assert (await book.balance("Income")).balance == 10
         assert (await book.balance("Income", session=session)).balance == 100
         await session.commit_transaction()

@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py import Book, Transaction, turnover_snapshot
 from medici_py.money import exact_sum
+from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import BookShape, path_of, read_turnover
 
 PLAIN = BookShape.of("MainBook", 8, [], Transaction)
@@ -68,8 +69,7 @@ async def test_snapshot_of_many_batches_is_of_one_time(
             assert users.notes == cash.notes >= before.notes
             assert users.credit == exact_sum([Decimal(amount)] * users.notes)
     finally:
-        poster.cancel()
-        await asyncio.wait([poster])
+        await end_task(poster)
         await book.close()
 
 

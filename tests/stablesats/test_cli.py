@@ -101,6 +101,25 @@ async def test_a_number_that_is_none_is_a_usage_error() -> None:
     assert "--price" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "useless",
+    [
+        ("--paused",),
+        ("--replay-from", "2021-04-18"),
+        ("--replay-until", "2021-04-18"),
+        ("--replay-speed", "60"),
+        ("--replay-venue", "bybit"),
+        ("--replay-instrument", "BTCUSD"),
+        ("--tls-certificate", "here.pem"),
+    ],
+)
+def test_simulator_refuses_an_option_that_would_do_nothing(useless: tuple[str, ...]) -> None:
+    """Exit code 2: without a replay or a TLS port it would be ignored."""
+    result = answer("okx-simulator", *useless)
+    assert result.exit_code == 2
+    assert useless[0] in result.stderr
+
+
 def test_ledger_needs_trades() -> None:
     """Exit code 2, and the option is named."""
     result = answer("run", "ledger")

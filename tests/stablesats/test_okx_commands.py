@@ -35,6 +35,7 @@ class Exchange:
     """A simulator under a loop of its own: the commands make their loop by themselves, as in a process."""
 
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    simulator: OkxSimulator = field(default_factory=lambda: OkxSimulator(CONFIG))
     url: str = ""
 
     def do(self, work: Callable[[OkxClient], Coroutine[Any, Any, Any]]) -> Any:
@@ -53,11 +54,10 @@ def exchange() -> Iterator[Exchange]:
     running = Exchange()
     thread = threading.Thread(target=running.loop.run_forever)
     thread.start()
-    simulator = OkxSimulator(CONFIG)
-    asyncio.run_coroutine_threadsafe(simulator.start(), running.loop).result(60)
-    running.url = simulator.base_url
+    asyncio.run_coroutine_threadsafe(running.simulator.start(), running.loop).result(60)
+    running.url = running.simulator.base_url
     yield running
-    asyncio.run_coroutine_threadsafe(simulator.stop(), running.loop).result(60)
+    asyncio.run_coroutine_threadsafe(running.simulator.stop(), running.loop).result(60)
     running.loop.call_soon_threadsafe(running.loop.stop)
     thread.join(60)
     running.loop.close()
@@ -139,23 +139,51 @@ def test_orders(command: Command, exchange: Exchange) -> None:
     assert rows(command("order", sold["okx_order_id"], "--by-okx-id", "--json")) == [sold]
 
 
+async def move_in(okx: OkxClient) -> None:
+    await okx.transfer(
+        Decimal("0.3"), source=AccountKind.FUNDING, target=AccountKind.TRADING, client_transfer_id="in1"
+    )
+
+
+async def move_out(okx: OkxClient) -> None:
+    await okx.transfer(
+        Decimal("0.1"), source=AccountKind.TRADING, target=AccountKind.FUNDING, client_transfer_id="out1"
+    )
+
+
 def test_transfers(command: Command, exchange: Exchange) -> None:
-    """What came and went."""
-
-    async def move(okx: OkxClient) -> None:
-        await okx.transfer(
-            Decimal("0.3"), source=AccountKind.FUNDING, target=AccountKind.TRADING, client_transfer_id="t1"
-        )
-
+    """The cash that moved, and nothing about the state of the transfer that moved it."""
     assert rows(command("transfers", "--json")) == []
-    exchange.do(move)
+    exchange.do(move_in)
     (moved,) = rows(command("transfers", "--json"))
     assert (moved["kind"], moved["amount_btc"], moved["from"], moved["to"]) == (
-        "transfer",
+        "bill in",
         "0.3",
         "funding",
         "trading",
     )
+    assert (moved["state"], moved["client_id"]) == (None, None)
+
+
+def test_a_transfer_that_failed_is_never_shown_as_one_that_succeeded(
+    command: Command, exchange: Exchange
+) -> None:
+    """Its cash went out and came back: two bills. What became of it says `transfer`, by either id."""
+    exchange.simulator.exchange.wallet.failing_transfers = 1
+    exchange.do(move_out)
+    bills = rows(command("transfers", "--json"))
+    assert sorted((bill["kind"], bill["amount_btc"], bill["state"]) for bill in bills) == [
+        ("bill in", "0.1", None),
+        ("bill out", "0.1", None),
+    ]
+    (shown,) = rows(command("transfer", "out1", "--json"))
+    assert (shown["state"], shown["phase"], shown["from"], shown["to"]) == (
+        "failed",
+        "failed",
+        "trading",
+        "funding",
+    )
+    assert rows(command("transfer", shown["okx_id"], "--by-okx-id", "--json")) == [shown]
 
 
 def test_health(command: Command) -> None:
@@ -208,6 +236,9 @@ def test_cancelling_needs_a_yes(command: Command, exchange: Exchange) -> None:
         (("order", "nobody"), {}, "51603"),
         (("cancel", "nobody", "--yes"), {}, "51400"),
         (("order", "no-id"), {}, "not 1 to 32 letters and digits"),
+        (("transfer", "nobody"), {}, "58129"),
+        (("transfer", "no-id"), {}, "not 1 to 32 letters and digits"),
+        (("transfer", "no-id", "--by-okx-id"), {}, "is digits"),
         (("position", "--instrument", "DOGE-USD-SWAP"), {}, "51001"),
         (("balance",), {"STABLESATS_OKX__SECRET_KEY": "wrong"}, "50113"),
         (("balance",), {"STABLESATS_OKX__PASSPHRASE": ""}, "passphrase is empty"),
@@ -229,7 +260,7 @@ def test_an_error_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "name", ["balance", "position", "orders", "order", "transfers", "health", "cancel", ""]
+    "name", ["balance", "position", "orders", "order", "transfers", "transfer", "health", "cancel", ""]
 )
 def test_every_command_explains_itself(name: str) -> None:
     """``--help`` works everywhere."""

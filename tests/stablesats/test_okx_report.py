@@ -16,6 +16,8 @@ from stablesats.okx import (
     Order,
     OrderSide,
     OrderState,
+    TransferState,
+    TransferStatus,
     Withdrawal,
     WithdrawalState,
 )
@@ -27,6 +29,7 @@ from stablesats.okx_report import (
     print_table,
     report_json,
     transfer_report,
+    transfer_status_report,
 )
 
 
@@ -121,11 +124,51 @@ def test_movements_of_every_kind_are_one_list_newest_first() -> None:
         (row["kind"], row["amount_btc"], row["from"], row["to"], row["state"]) for row in report.rows
     ] == [
         ("deposit", Decimal("0.1"), "outside", "bc1q", "frozen"),
-        ("transfer", Decimal("0.3"), "trading", "99", "succeeded"),
+        ("bill out", Decimal("0.3"), "trading", "99", None),
         ("withdrawal", Decimal("0.2"), "funding", "", "succeeded"),
     ]
     newest = transfer_report(bills=[BILL], deposits=[DEPOSIT], withdrawals=[WITHDRAWAL], limit=1)
     assert [row["kind"] for row in newest.rows] == ["deposit"]
+
+
+@pytest.mark.parametrize(("change", "kind"), [("0.3", "bill in"), ("-0.3", "bill out")])
+def test_a_bill_is_no_transfer(change: str, kind: str) -> None:
+    """It says what the cash changed by, and knows neither a state nor a client id."""
+    bill = BILL.model_copy(update={"balance_change": Decimal(change)})
+    (row,) = transfer_report(bills=[bill], deposits=[], withdrawals=[], limit=5).rows
+    assert (row["kind"], row["amount_btc"], row["state"], row["client_id"]) == (
+        kind,
+        Decimal("0.3"),
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "shown", "phase"),
+    [
+        (TransferState.SUCCEEDED, "succeeded", "succeeded"),
+        (TransferState.PENDING, "pending", "pending"),
+        (TransferState.FAILED, "failed", "failed"),
+        (TransferState.UNKNOWN, "unknown", "pending"),
+    ],
+)
+def test_a_transfer_is_shown_with_its_state(state: TransferState, shown: str, phase: str) -> None:
+    """One that we do not know may still move the money."""
+    status = TransferStatus(
+        transfer_id="5",
+        client_transfer_id="t1",
+        currency="BTC",
+        amount=Decimal("0.1"),
+        source="6",
+        target="18",
+        state=state,
+    )
+    (row,) = transfer_status_report(status).rows
+    assert (row["client_id"], row["okx_id"], row["from"], row["to"], row["state"], row["phase"]) == (
+        *("t1", "5", "funding", "trading"),
+        *(shown, phase),
+    )
 
 
 def order(order_id: str, minute: int, **more: Any) -> Order:

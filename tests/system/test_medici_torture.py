@@ -344,7 +344,7 @@ async def check(books: Books, said: list[dict[str, Any]], replayed: Replay) -> N
     ("mode", "secs"),
     [
         pytest.param("shared", TORTURE_SECS, id="group-commit-and-running-balances"),
-        pytest.param("alone", TORTURE_SECS * 0.6, id="neither"),
+        pytest.param("alone", TORTURE_SECS * 0.6, id="neither", marks=pytest.mark.slow),
         pytest.param("shared", 60.0, id="a-minute", marks=pytest.mark.slow),
     ],
 )

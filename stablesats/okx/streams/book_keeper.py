@@ -5,7 +5,8 @@ before it (``prevSeqId``). Older recordings carry a checksum of the best 25 leve
 as a constant 0, which says nothing. After any doubt the keeper gives up the book and waits for a snapshot.
 
 A snapshot that is older than an update before it is a doubt, too: that update is not in it and would be
-missing until OKX speaks again, for a minute on a quiet market.
+missing until OKX speaks again, for a minute on a quiet market. The loss of the newest update itself shows in
+no number at all before the next one comes: whoever feeds the keeper has to fetch a quiet book anew.
 
 Source: OKX API v5, "Order book channel".
 """

@@ -13,12 +13,12 @@ from stablesats.okx.streams.slot import Freshness, Slot
 from stablesats.okx.streams.stream import OKX_STREAM_URL, Stream, stream_url, utc_now
 from stablesats.okx.streams.timing import StreamTiming
 
-# OKX pushes a ticker when it changes, a mark price every 10 s at least, a funding rate every 90 s, and a book
-# that does not change every 60 s.
+# OKX pushes a ticker when it changes, a mark price every 10 s at least and a funding rate every 90 s. A book
+# that does not change is fetched anew after 20 s, and has 10 s to come.
 TICKER_FRESHNESS: Final = Freshness(stale_after_secs=20.0, by_its_own_time=True)
 MARK_PRICE_FRESHNESS: Final = Freshness(stale_after_secs=25.0, by_its_own_time=True)
 FUNDING_RATE_FRESHNESS: Final = Freshness(stale_after_secs=300.0)
-BOOK_FRESHNESS: Final = Freshness(stale_after_secs=75.0)
+BOOK_FRESHNESS: Final = Freshness(stale_after_secs=30.0)
 
 
 class PublicStream(Stream):
@@ -70,7 +70,14 @@ class PublicStream(Stream):
         )
 
     def order_book(self, inst_id: str, *, freshness: Freshness = BOOK_FRESHNESS) -> Slot[OrderBook]:
-        """Return the slot of the book, 400 levels a side; unknown from any doubt to the next snapshot."""
+        """Return the slot of the book, 400 levels a side; unknown from any doubt to the next snapshot.
+
+        `Slot.latest` never gives a book that OKX confirmed longer ago than *freshness* allows. Within that
+        age it may lack the last update, if that was lost and the market has been quiet since: on a quiet
+        market it is fetched anew every `StreamTiming.book_quiet_secs` (as many times that as the stream has
+        books), and lacks it no longer. Who needs a closer bound gives a *freshness* of a few seconds and
+        asks `OkxClient.order_book` where that refuses.
+        """
         wanted = channel.books(inst_id)
         found = self._sinks.get(wanted)
         if isinstance(found, BookSink):

@@ -64,7 +64,8 @@ class _Subscription:
 
     Attributes:
         request_id: Of the request that waits for its answer; None if none does.
-        due_at_secs: When something must have come, or is to be sent again; None if nothing is waited for.
+        due_at_secs: When something must have come, or is to be sent again, or the silence has lasted long
+            enough to be looked into; None if nothing is waited for.
         is_live: Whether OKX has accepted it.
         is_paused: Whether it is to be made anew at *due_at_secs*.
         failures: How often in a row it had to be made anew.
@@ -110,6 +111,8 @@ class StreamSession:
         """
         self._subscriptions = [_Subscription(sink) for sink in sinks]
         self._timing = timing
+        # OKX counts subscriptions by connection, so its books share what they may take of them.
+        self._quiet_secs = timing.book_quiet_secs * sum(sink.is_renewed_when_quiet for sink in sinks)
         self._login_text = login_text
         self._jitter = jitter
         self._login_due_at_secs: float | None = None
@@ -237,7 +240,8 @@ class StreamSession:
                 if why is not None:
                     actions += self._pause(subscription, now_secs)
                 elif not subscription.sink.is_waiting:
-                    subscription.due_at_secs = None
+                    is_renewed = subscription.sink.is_renewed_when_quiet
+                    subscription.due_at_secs = now_secs + self._quiet_secs if is_renewed else None
         return actions
 
     def _refused(self, refusal: frames.Refused) -> list[Action]:
@@ -273,15 +277,22 @@ class StreamSession:
 
     def _overdue(self, subscription: _Subscription, now_secs: float) -> list[Action]:
         if subscription.is_paused:
-            # Under an id of its own: a refusal of this one must not be taken for one of the next.
-            end = frames.unsubscribe_text(subscription.sink.channel, self._next_request_id())
-            return [Send(end), self._subscribe(subscription, now_secs)]
+            return self._renew(subscription, now_secs)
         if subscription.request_id is not None:
             waited_secs = self._timing.answer_within_secs
             return [
                 Drop(f"no answer to the subscription of {subscription.sink.channel} in {waited_secs:g} s")
             ]
-        return self._pause(subscription, now_secs)
+        if subscription.sink.is_waiting:
+            return self._pause(subscription, now_secs)
+        # It was quiet for long: nothing is wrong as far as we know, so this counts as no failure.
+        return self._renew(subscription, now_secs)
+
+    def _renew(self, subscription: _Subscription, now_secs: float) -> list[Action]:
+        subscription.is_live = False
+        # Under an id of its own: a refusal of this one must not be taken for one of the next.
+        end = frames.unsubscribe_text(subscription.sink.channel, self._next_request_id())
+        return [Send(end), self._subscribe(subscription, now_secs)]
 
     def _pause(self, subscription: _Subscription, now_secs: float) -> list[Action]:
         """Make the subscription anew: at once, and after ever longer pauses if that does not help."""

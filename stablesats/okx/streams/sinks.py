@@ -30,6 +30,11 @@ class Sink(Protocol):
         """Whether the push that OKX sends at once after a subscription has not come yet."""
         ...
 
+    @property
+    def is_renewed_when_quiet(self) -> bool:
+        """Whether to subscribe anew after a silence, in which a loss may hide."""
+        ...
+
     def begin(self) -> None:
         """Take note that the subscription stands, for the first time or again."""
         ...
@@ -57,6 +62,9 @@ class Sink(Protocol):
 
 class ValueSink(Generic[T]):
     """Keeps the newest value of a channel."""
+
+    # OKX repeats the value, and one that is not repeated goes stale.
+    is_renewed_when_quiet = False
 
     def __init__(
         self,
@@ -118,6 +126,9 @@ class ValueSink(Generic[T]):
 class BookSink:
     """Keeps an order book; it is unknown from the first doubt to the next snapshot."""
 
+    # The numbers show a loss with the update after it, which a quiet market does not bring.
+    is_renewed_when_quiet = True
+
     def __init__(self, channel: Channel, slot: Slot[OrderBook]) -> None:
         self.channel = channel
         self.slot = slot
@@ -130,7 +141,7 @@ class BookSink:
         return self._keeper.is_waiting
 
     def begin(self) -> None:
-        """Wait for a snapshot."""
+        """Wait for a snapshot; until it comes, the book before it stays and ages."""
         self._keeper.forget()
         self.slot.begin_anew()
 
@@ -153,10 +164,10 @@ class BookSink:
         return None
 
     def unreadable(self, why: str) -> None:
-        """Nothing: if it was an update, the next one shows the gap."""
+        """Nothing: if it was an update, the next one shows the gap, or the snapshot after a silence."""
 
     def remind(self) -> None:
-        """Nothing: the numbers of the next update, or of a heartbeat, show a loss."""
+        """Nothing: a book is renewed when it is quiet, and shows a loss by itself when it is not."""
 
     def interrupt(self, why: str) -> None:
         """Forget the book."""
@@ -175,8 +186,9 @@ class BookSink:
 class OrdersSink:
     """Queues every change of an order, and a `Reconcile` wherever one may be missing."""
 
-    # OKX sends nothing until an order changes.
+    # OKX sends nothing until an order changes, and nothing again after a new subscription.
     is_waiting = False
+    is_renewed_when_quiet = False
 
     def __init__(self, channel: Channel, feed: OrderFeed) -> None:
         self.channel = channel

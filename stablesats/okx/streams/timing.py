@@ -17,6 +17,10 @@ class StreamTiming:
         stable_after_secs: A connection, or a subscription, that held so long counts as no failure.
         reconcile_secs: How often an `OrderFeed` says `Reconcile` although nothing seems to be missing;
             ``math.inf`` for never.
+        book_quiet_secs: An order book without news for so long is fetched anew, since the loss of its last
+            update would show in nothing; as many times longer as a connection has books. OKX takes 480
+            subscriptions, their ends and logins an hour on a connection, and this takes two each time: on a
+            market that stands still, 360 an hour.
     """
 
     connect_within_secs: float = 10.0
@@ -27,3 +31,4 @@ class StreamTiming:
     pause_max_secs: float = 30.0
     stable_after_secs: float = 60.0
     reconcile_secs: float = 60.0
+    book_quiet_secs: float = 20.0

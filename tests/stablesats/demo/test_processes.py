@@ -13,7 +13,7 @@ from stablesats.demo.processes import Child, ChildSpec, PartFailedError
 
 READY_THEN_WAIT = "import sys; print('part: ready at', 7, flush=True); sys.stdin.read()"
 SILENT_END = "import sys; print('boom', file=sys.stderr); sys.exit(3)"
-DEADLINE_SECS = 20
+DEADLINE_SECS = 60
 T = TypeVar("T")
 
 

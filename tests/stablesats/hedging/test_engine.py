@@ -1,7 +1,6 @@
 """The engine's loop: when it looks, how it backs off, and that nothing ends it but its stop event."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from medici_py import LiveBalances, MediciError
+from medici_py.task_end import end_task
 from stablesats.errors import ConfigurationError, StablesatsError
 from stablesats.hedging import engine as engine_module
 from stablesats.hedging.engine import EngineSettings, HedgingEngine, pause_after
@@ -81,8 +81,7 @@ async def engines(
     yield start
     for running in started:
         running.stop.set()
-        running.task.cancel()
-    await asyncio.gather(*(running.task for running in started), return_exceptions=True)
+    await asyncio.gather(*(end_task(running.task) for running in started))
 
 
 async def buy_usd(ledger: Ledger, cents: int) -> None:
@@ -373,9 +372,7 @@ class TestEndurance:
                 owed += cents
                 await asyncio.sleep(chance.random() / 10)
             for running in pair:
-                running.task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await running.task
+                await end_task(running.task)
         survivor = await engines(**settings)
 
         def is_hedged() -> bool:

@@ -1,7 +1,9 @@
 """The dealer's books on a real database."""
 
 import asyncio
+import itertools
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,16 +12,27 @@ from bson import ObjectId
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from medici_py import Book, DuplicateEntryError, MediciError, TemplateRef, mongo_transaction
+from medici_py import (
+    AccountNotAllowedError,
+    Book,
+    DuplicateEntryError,
+    MediciError,
+    TemplateRef,
+    mongo_transaction,
+)
 from medici_py.embedded import EmbeddedMongo
 from stablesats.ledger import (
     Account,
     AmountError,
+    CollateralAccount,
+    CollateralLedger,
     Currency,
+    Layer,
     Ledger,
     LedgerDamagedError,
     LiabilityBalances,
     RevertedJournalError,
+    StrayAccount,
     VoidedJournalError,
 )
 from stablesats.ledger.facade import DIMENSIONS
@@ -147,7 +160,8 @@ class TestReverts:
         trade = await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
         reversal = await ledger.revert_user_buys_usd(sats=10, cents=500, at=NOON, reverted=trade.id)
         leg_fields = {"currency": "USD"}
-        entry = ledger.stablesats.entry("by hand").debit("A", 1, leg_fields).credit("B", 1, leg_fields)
+        entry = ledger.stablesats.entry("by hand").debit("OKEX_ALLOCATION", 1, leg_fields)
+        entry.credit("STABLESATS_LIABILITY", 1, leg_fields)
         position = await ledger.increase_exchange_position(cents=500, at=NOON)
         for journal_id, message in (
             (ObjectId(), "there is none in book 'Stablesats'"),
@@ -399,6 +413,76 @@ class TestBalances:
         listed = [(account, currency) for account, currency, _ in await ledger.account_balances()]
         assert len(set(listed)) == len(listed) == 12
 
+    async def test_books_refuse_what_the_chart_does_not_have(self, ledger: Ledger) -> None:
+        """A slip in a template would otherwise hide dollars; account, currency and what there is are named."""
+        usd, eur, late = {"currency": "USD"}, {"currency": "EUR"}, {"currency": "BTC", "layer": "LATE"}
+        for book, account, extra, said in (
+            (
+                ledger.stablesats,
+                "STABLESATS_LIABILTY",
+                usd,
+                r"'STABLESATS_LIABILTY' \(currency 'USD'.* no such",
+            ),
+            (
+                ledger.stablesats,
+                "OKEX_POSITION",
+                usd,
+                r"only .*'STABLESATS_LIABILITY', 'STABLESATS_OMNIBUS'\.",
+            ),
+            (ledger.stablesats, "STABLESATS_BTC_WALLET", eur, r"'EUR'.* there only currency 'BTC'\."),
+            (ledger.stablesats, "STABLESATS_BTC_WALLET", usd, r"'USD'.* there only currency 'BTC'\."),
+            (
+                ledger.stablesats,
+                "STABLESATS_BTC_WALLET",
+                late,
+                r"layer 'LATE'.* there only layer 'ENCUMBERED'",
+            ),
+            (ledger.exchange_position, "OKEX_ALLOCATION", usd, r"book 'Exchange Position' allows no such"),
+            (CollateralLedger(ledger.database).book, "OKEX_TRADING", usd, r"there only currency 'BTC'\."),
+        ):
+            with pytest.raises(AccountNotAllowedError, match=said):
+                book.entry("slip").debit(account, 1, extra)
+
+    async def test_every_account_of_the_chart_can_be_posted_to(self, ledger: Ledger) -> None:
+        """In each of its currencies and in every layer."""
+        collateral = CollateralLedger(ledger.database).book
+        books = {book.name: book for book in (*ledger.books, collateral)}
+        for account in (*Account, *CollateralAccount):
+            for currency, layer in itertools.product(account.currencies, Layer):
+                leg = {"currency": currency.value, "layer": layer.value}
+                assert len(books[account.book].entry("x").debit(account.code, 1, leg).legs) == 1
+
+    async def test_what_stands_outside_the_chart_is_listed_after_it(self, ledger: Ledger) -> None:
+        """So that every book adds up to zero in every currency, whatever else posts there."""
+        await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        other = Book("Stablesats", ledger.database, precision=0, dimensions=DIMENSIONS)
+        entry = other.entry("by something else")
+        for account, side, currency, amount in (
+            ("STABLESATS_LIABILTY", entry.credit, "USD", 7),
+            ("STABLESATS_OMNIBUS", entry.debit, "USD", 7),
+            ("STABLESATS_BTC_WALLET", entry.credit, "EUR", 3),
+            ("Somewhere:Below", entry.debit, "EUR", 2),
+            ("Somewhere", entry.debit, "EUR", 1),
+            ("STABLESATS_BTC_WALLET", entry.credit, "USD", 4),
+            ("OKEX_ALLOCATION", entry.debit, "USD", 4),
+        ):
+            side(account, amount, {"currency": currency})
+        await entry.commit()
+        nothing = other.entry("what is nothing by now is not listed")
+        await nothing.debit("Gone", 1, {"currency": "USD"}).credit("Gone", 1, {"currency": "USD"}).commit()
+        rows = await ledger.account_balances()
+        assert [row[:2] for row in rows[:12]] == [(each, of) for each in Account for of in each.currencies]
+        assert rows[12:] == [
+            (Account.STABLESATS_BTC_WALLET, "EUR", 3),
+            (Account.STABLESATS_BTC_WALLET, "USD", 4),
+            (StrayAccount("STABLESATS_LIABILTY", "Stablesats"), "USD", 7),
+            (StrayAccount("Somewhere", "Stablesats"), "EUR", -3),
+        ]
+        sums: Counter[tuple[str, str]] = Counter()
+        for found, currency, amount in rows:
+            sums[found.book, currency] += amount
+        assert set(sums.values()) == {0}
+
     async def test_preparing_again_and_at_once_is_harmless(self, ledger: Ledger) -> None:
         """Every process does it at its start."""
         await asyncio.gather(*(Ledger(ledger.database).prepare() for _ in range(5)))
@@ -411,5 +495,5 @@ class TestBalances:
             elsewhere = Ledger(client[mongo_database.name])
             await elsewhere.user_buys_usd(sats=10, cents=500, at=NOON)
             # A lone primary has no secondary: a read that asked for one would find no server.
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert await elsewhere.hedge_target_cents() == 500

@@ -204,7 +204,7 @@ class LedgerMachine(RuleBasedStateMachine):
         by_account = {(account, currency): balance for account, currency, balance in rows}
         assert by_account[Account.QUOTES_LIABILITIES, Currency.USD] == self.quoted_cents
         assert by_account[Account.QUOTES_ASSETS, Currency.BTC] == -self.quoted_sats
-        sums: Counter[tuple[str, Currency]] = Counter()
+        sums: Counter[tuple[str, str]] = Counter()
         for account, currency, balance in rows:
             sums[account.book, currency] += balance
         assert set(sums.values()) == {0}

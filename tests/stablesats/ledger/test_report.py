@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from stablesats.ledger import Account, Currency
+from stablesats.ledger import Account, Currency, StrayAccount
 from stablesats.ledger.report import amount_text, print_balances
 
 
@@ -41,3 +41,24 @@ def test_every_account_has_a_line() -> None:
     _, first, second = written.getvalue().splitlines()
     assert first.split() == ["STABLESATS_OMNIBUS", "Stablesats", "-123,456", "-1,234.56", "USD"]
     assert second.split() == ["QUOTES_ASSETS", "Stablesats", "7", "0.00000007", "BTC"]
+
+
+@pytest.mark.parametrize("sats", [10**11, 10**12, 10**14, 21 * 10**14])
+@pytest.mark.parametrize("width", [40, 80])
+def test_narrow_terminal_or_pipe_costs_no_digit(sats: int, width: int) -> None:
+    """Lines become longer than the terminal instead; a cut number would be read as another one."""
+    written = io.StringIO()
+    rows = [(account, currency, -sats) for account in Account for currency in account.currencies]
+    print_balances(rows, Console(file=written, width=width))
+    lines = [line.split() for line in written.getvalue().splitlines()[1:]]
+    assert [(account, minor, whole, currency) for account, *_, minor, whole, currency in lines] == [
+        (account.code, f"{-sats:,}", amount_text(-sats, currency), currency.value)
+        for account, currency, _ in rows
+    ]
+
+
+def test_account_outside_the_chart_is_shown_as_it_is_called() -> None:
+    """Its text is no markup, and a foreign currency has no whole units that we know."""
+    written = io.StringIO()
+    print_balances([(StrayAccount("[bold]X", "Stablesats"), "EUR", 1_234)], Console(file=written, width=40))
+    assert written.getvalue().splitlines()[1].split() == ["[bold]X", "Stablesats", "1,234", "EUR"]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -33,12 +33,15 @@ CREDENTIALS = OkxCredentials(api_key=CONFIG.api_key, secret_key=CONFIG.secret, p
 
 
 @pytest.fixture
-async def okx() -> AsyncIterator[OkxClient]:
+async def simulator() -> AsyncIterator[OkxSimulator]:
     """0.2 BTC in the trading account at 2x leverage, 1 BTC in the funding account, bitcoin at 50,000 USD."""
-    async with (
-        OkxSimulator(CONFIG) as simulator,
-        OkxClient(base_url=simulator.base_url, credentials=CREDENTIALS) as client,
-    ):
+    async with OkxSimulator(CONFIG) as running:
+        yield running
+
+
+@pytest.fixture
+async def okx(simulator: OkxSimulator) -> AsyncIterator[OkxClient]:
+    async with OkxClient(base_url=simulator.base_url, credentials=CREDENTIALS) as client:
         yield client
 
 
@@ -83,6 +86,25 @@ async def test_terms_and_address_of_bitcoins_chain(okx: OkxClient) -> None:
     )
     assert (await okx.deposit_address()).credits is AccountKind.FUNDING
     assert await okx.deposits() == []
+
+
+async def test_every_deposit_and_every_withdrawal(simulator: OkxSimulator, okx: OkxClient) -> None:
+    """Of several pages, also where a page ends among those of one millisecond."""
+    exchange = simulator.exchange
+    now, now_secs = exchange.clock.now(), exchange.clock.monotonic()
+    for number in range(150):
+        at = now + timedelta(milliseconds=number // 40)
+        exchange.wallet.receive(Decimal("0.01"), at=at, now_secs=now_secs)
+    deposits = [deposit async for deposit in okx.every_deposit()]
+    assert len(deposits) == len({deposit.deposit_id for deposit in deposits}) == 150
+    newest = [deposit async for deposit in okx.every_deposit(since=now + timedelta(milliseconds=3))]
+    assert newest == deposits[:30]
+
+    address = (await okx.deposit_address()).address
+    for name in ("w1", "w2"):
+        await okx.withdraw(Decimal("0.1"), address=address, client_transfer_id=name)
+    withdrawals = [withdrawal async for withdrawal in okx.every_withdrawal()]
+    assert {withdrawal.client_transfer_id for withdrawal in withdrawals} == {"w1", "w2"}
 
 
 async def test_a_withdrawal_to_an_address_that_okx_does_not_pay_to(okx: OkxClient) -> None:

@@ -156,11 +156,21 @@ async def test_a_transfer_that_okx_does_not_know(exchange, client: OkxClient) ->
     """One code says so; a malformed id, or any other refusal, does not."""
     exchange.rows(STATE, code="58129", msg="clientId is incorrect")
     exchange.rows(STATE, code="51000", msg="Parameter clientId error", status=400)
+    exchange.rows(STATE, code="58129", msg="transId is incorrect")
     with pytest.raises(TransferNotFoundError, match="ask again"):
         await client.transfer_status("t1")
     with pytest.raises(OkxRefusedError) as refused:
         await client.transfer_status("t1")
     assert not isinstance(refused.value, TransferNotFoundError)
+    with pytest.raises(TransferNotFoundError):
+        await client.transfer_status_by_id("5")
+
+
+async def test_a_transfer_made_by_hand_is_found_by_okxs_id(exchange, client: OkxClient) -> None:
+    """It has no client id of ours."""
+    exchange.rows(STATE, {**STATUS, "clientId": "", "state": "pending"})
+    status = await client.transfer_status_by_id("5")
+    assert (status.client_transfer_id, status.state) == ("", TransferState.PENDING)
 
 
 async def test_a_withdrawal_that_okx_does_not_know(exchange, client: OkxClient) -> None:

@@ -22,6 +22,7 @@ TRANSFER = funding_calls.transfer(
     Decimal(1), source=AccountKind.FUNDING, target=AccountKind.TRADING, client_transfer_id="t1"
 )
 BTC = {"ccy": "BTC", "bal": "2", "availBal": "1.5", "frozenBal": "0.5"}
+STATUS = {"transId": "5", "clientId": "t1", "ccy": "BTC", "amt": "1", "state": "success"}
 ADDRESS = {"ccy": "BTC", "chain": "BTC-Bitcoin", "addr": "bc1qexample", "to": "6", "selected": True}
 
 
@@ -94,3 +95,12 @@ def test_another_withdrawal_is_an_error() -> None:
     row = {"wdId": "1", "clientId": "w2", "ccy": "BTC", "amt": "1", "state": "2", "ts": "1"}
     with pytest.raises(OkxProtocolError, match="it is about w1, the answer about 'w2'"):
         funding_answers.own_row_of(Withdrawal, [row], funding_calls.withdrawal_by_id("w1"))
+
+
+@pytest.mark.parametrize("rows", [[], [{**STATUS, "transId": "6"}], [STATUS, STATUS]])
+def test_a_transfer_under_okxs_id_is_that_one_or_an_error(rows) -> None:
+    """It may be anybody's client id; it may not be another transfer."""
+    asked = funding_calls.transfer_state_by_id("5")
+    assert funding_answers.transfer_by_id_of([STATUS], asked, "5").client_transfer_id == "t1"
+    with pytest.raises(OkxProtocolError, match="5"):
+        funding_answers.transfer_by_id_of(rows, asked, "5")

@@ -24,6 +24,7 @@ def transfer(amount_btc: Decimal = Decimal("0.1"), client_transfer_id: str = "t1
         (funding_calls.currencies(), "/api/v5/asset/currencies?ccy=BTC"),
         (funding_calls.deposit_addresses(), "/api/v5/asset/deposit-address?ccy=BTC"),
         (funding_calls.transfer_state("t1"), "/api/v5/asset/transfer-state?ccy=BTC&clientId=t1&type=0"),
+        (funding_calls.transfer_state_by_id("5"), "/api/v5/asset/transfer-state?ccy=BTC&transId=5&type=0"),
         (funding_calls.withdrawal_by_id("w1"), "/api/v5/asset/withdrawal-history?ccy=BTC&clientId=w1"),
         (
             funding_calls.withdrawals(Page(older_than=NOON, limit=10)),
@@ -73,6 +74,13 @@ def test_a_malformed_client_id_is_never_sent(client_id: str) -> None:
             make(client_id)
     with pytest.raises(OkxInvalidRequestError, match="client transfer id"):
         transfer(client_transfer_id=client_id)
+
+
+@pytest.mark.parametrize("transfer_id", ["", "t1", "1" * 33, "٣"])
+def test_a_transfer_id_that_is_not_okxs_is_never_sent(transfer_id: str) -> None:
+    """It would be one malformed in OKX's eyes, which is another answer than unknown."""
+    with pytest.raises(OkxInvalidRequestError, match="is digits"):
+        funding_calls.transfer_state_by_id(transfer_id)
 
 
 def test_a_transfer_to_the_same_account_is_never_sent() -> None:

@@ -124,8 +124,11 @@ async def test_faults_of_every_kind_can_be_scripted(client: Any, fields: dict[st
 @pytest.mark.parametrize(
     ("method", "path", "fields", "message"),
     [
-        ("POST", "price", {"price": "0"}, "0 < bid <= ask"),
-        ("POST", "price", {"bid": "2", "ask": "1"}, "0 < bid <= ask"),
+        ("POST", "price", {"price": "0"}, "0.1 <= bid <= ask"),
+        ("POST", "price", {"price": "0.09"}, "0.1 <= bid <= ask"),
+        ("POST", "price", {"price": "9" * 60}, "bid <= ask <= 1000000000"),
+        ("POST", "price", {"price": "1e400"}, "bid <= ask <= 1000000000"),
+        ("POST", "price", {"bid": "2", "ask": "1"}, "0.1 <= bid <= ask"),
         ("POST", "price", {"bid": "2"}, "ask is None"),
         ("POST", "price", {"price": "Infinity"}, "must be a number"),
         ("POST", "replay", {"action": "start"}, "there is no replay"),
@@ -152,7 +155,11 @@ async def test_faults_of_every_kind_can_be_scripted(client: Any, fields: dict[st
         ("POST", "book", {"asks": [["2", "1"]]}, "bids must be a list"),
         ("POST", "book", {"asks": [["2", "1"]], "bids": [["3", "1"]]}, "best bid must not be above"),
         ("POST", "book", {"asks": [["2", "1"], ["1", "1"]], "bids": [["1", "1"]]}, "best price first"),
-        ("POST", "book", {"asks": [["2", "0"]], "bids": [["1", "1"]]}, "must be above 0"),
+        ("POST", "price", {"price": "1", "index": "9" * 60}, "between 0.1 and 1000000000"),
+        ("POST", "book", {"asks": [["2", "0"]], "bids": [["1", "1"]]}, "multiples of 0.1 up to 100000000"),
+        ("POST", "book", {"asks": [["2", "0.15"]], "bids": [["1", "1"]]}, "holds 0.15 contracts"),
+        ("POST", "book", {"asks": [["2", "1e99"]], "bids": [["1", "1"]]}, "holds 1E+99 contracts"),
+        ("POST", "book", {"asks": [["1e99", "1"]], "bids": [["1", "1"]]}, "price of 1E+99"),
         ("POST", "book", {"asks": [["2"]], "bids": [["1", "1"]]}, "pairs of price and contracts"),
         ("POST", "time", {"speed": 0}, "at least 1"),
         ("POST", "time", {"speed": "fast"}, "whole number"),
@@ -176,6 +183,7 @@ async def test_request_that_makes_no_sense_changes_nothing(
     assert message in answer.json["error"]
     assert client.simulator.faults.pending == ()
     assert client.simulator.exchange.account.cash_btc == 10
+    assert client.simulator.exchange.price.bid_usd == client.simulator.exchange.price.index_usd == 50_000
 
 
 async def test_random_fault_is_met_again_and_again(client: Any) -> None:
@@ -214,7 +222,7 @@ async def test_time_can_be_sped_up_and_skipped(client: Any, clock: Any) -> None:
     assert skipped["now"] == "2026-09-02T12:00:00+00:00"
     bills = (await client.get("account/bills?type=8")).json["data"]
     assert [(bill["balChg"], bill["subType"]) for bill in bills] == [("0.00002", "174")] * 3
-    assert [int(bill["ts"]) // 3_600_000 % 24 for bill in bills] == [8, 0, 16]
+    assert [int(bill["ts"]) % 86_400_000 // 3_600_000 for bill in bills] == [8, 0, 16]
     await client.admin("POST", "time", {"speed": 3600})
     clock.advance(24)
     assert len((await client.get("account/bills?type=8")).json["data"]) == 6

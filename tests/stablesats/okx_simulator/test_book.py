@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stablesats.okx_simulator import BTC_USD_SWAP, Book, BookShape, Level
-from stablesats.okx_simulator.book import made_up_book, price_limits, reachable_contracts, walk, without
+from stablesats.okx_simulator.book import (
+    made_up_book,
+    on_ticks,
+    price_limits,
+    reachable_contracts,
+    walk,
+    without,
+)
 from stablesats.okx_simulator.market import Side
 
 D = Decimal
@@ -105,3 +112,19 @@ def test_prices_below_zero_are_left_out() -> None:
     """A price of a few ticks has only so many bids."""
     book = made_up_book(D("0.3"), D("0.4"), shape=BookShape(), instrument=BTC_USD_SWAP, seed=0)
     assert [level.price_usd for level in book.bids] == [D("0.3"), D("0.2"), D("0.1")]
+
+
+def test_levels_of_finer_ticks_meet_on_the_contract_s() -> None:
+    """Asks go up, bids down; what meets at one price is one level, what falls to nothing is none."""
+    asks = (Level(D("100.01"), D(1)), Level(D("100.1"), D(2), 3), Level(D("100.11"), D(4)))
+    bids = (Level(D("99.99"), D(1)), Level(D("99.91"), D(2)), Level(D("0.01"), D(9)))
+    assert on_ticks(Book(asks, bids), D("0.1")) == Book(
+        (Level(D("100.1"), D(3), 4), Level(D("100.2"), D(4))), (Level(D("99.9"), D(3), 2),)
+    )
+
+
+def test_book_that_is_on_ticks_stays_as_it_is() -> None:
+    """Not even a copy is made: there are hundreds of levels a message."""
+    book = on_ticks(Book(ASKS, BIDS), D("0.1"))
+    assert book.asks is ASKS
+    assert book.bids is BIDS

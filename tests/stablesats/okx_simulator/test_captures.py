@@ -50,6 +50,26 @@ def test_recorded_stream_keeps_its_checksums_and_last_prices() -> None:
     assert quotes[-1].last_usd == Decimal("30229.6")
     later = load_capture(FUTURE, quotes[50].at, quotes[60].at, instrument="BTC-USD-220527")
     assert later == quotes[50:60]
+    assert read_quotes(FUTURE, instrument="BTC-USD-220527") == quotes
+
+
+def test_capture_without_the_instrument_says_which_it_has() -> None:
+    """And a venue is nothing that a capture of OKX's could choose."""
+    with pytest.raises(PriceFileError, match=r"holds those of BTC-USD-220527: choose an instrument"):
+        read_quotes(FUTURE)
+    with pytest.raises(PriceFileError, match="no venue bybit to choose"):
+        read_quotes(FUTURE, venue="bybit", instrument="BTC-USD-220527")
+
+
+def test_spot_book_becomes_one_of_contracts(tmp_path: Path) -> None:
+    """Half a coin at 30,000 USD are 150 contracts; what is below a tenth of one is left out."""
+    text = message("snapshot", [["30000", "0.5", "0", "1"]], [["29999", "0.00003", "0", "1"], *LEVEL[1]])
+    path = tmp_path / "capture.jsonl"
+    path.write_text(text.replace("BTC-USD-SWAP", "BTC-USDT"))
+    [quote] = read_quotes(path, instrument="BTC-USDT")
+    assert quote.book is not None
+    assert [(each.price_usd, each.contracts) for each in quote.book.asks] == [(30_000, 150)]
+    assert [(each.price_usd, str(each.contracts)) for each in quote.book.bids] == [(99, "4.9")]
 
 
 def test_order_trades_against_a_recorded_book(exchange_factory: Callable[..., Exchange]) -> None:

@@ -27,7 +27,7 @@ async def test_trusting_the_certificate_is_enough() -> None:
                     assert (await answer.json())["code"] == "0"
             async with session.ws_connect(f"{simulator.tls_url}/ws/v5/public") as socket:
                 await socket.send_str("ping")
-                assert (await socket.receive(timeout=20)).data == "pong"
+                assert (await socket.receive(timeout=60)).data == "pong"
         assert simulator.base_url != simulator.tls_url
 
 

@@ -19,6 +19,8 @@ from stablesats.okx_simulator import SimulatorConfig
         ({"api_key": ""}, "okx_simulator.api_key is empty"),
         ({"secret": ""}, "okx_simulator.secret is empty"),
         ({"price_usd": Decimal(0)}, "okx_simulator.price_usd is 0"),
+        ({"price_usd": Decimal("0.01")}, "between 0.1 and 1,000,000,000"),
+        ({"price_usd": Decimal("1e400")}, "between 0.1 and 1,000,000,000"),
         ({"price_usd": Decimal("NaN")}, "okx_simulator.price_usd is NaN"),
         ({"price_usd": 50000.0}, "okx_simulator.price_usd is 50000.0"),
         ({"trading_btc": Decimal(-1)}, "okx_simulator.trading_btc is -1"),

@@ -269,3 +269,18 @@ def test_state_is_always_the_sum_of_the_fills(legs: list[tuple[Side, Decimal, De
         (fill.contracts for fill in fills), Decimal(0)
     )
     assert all(order.state.is_final for order in exchange.orders)
+
+
+def test_settlement_is_booked_at_its_own_time(clock: Any) -> None:
+    """However long it takes to read one clock after the other: bills since that instant include it."""
+
+    def late_monotonic() -> float:
+        clock.wall += timedelta(milliseconds=1)
+        return float(clock.seconds)
+
+    exchange = Exchange(SimulatorConfig(), now=clock.now, monotonic=late_monotonic)
+    exchange.place(ticket(Side.SELL, "100", "a"))
+    clock.advance(86_400)
+    exchange.advance()
+    settled = [bill.at for bill in exchange.trading.bills[1:]]
+    assert settled == [datetime(2026, 9, 1, 16, tzinfo=UTC) + timedelta(hours=8 * n) for n in range(3)]

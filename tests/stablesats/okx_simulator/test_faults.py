@@ -26,6 +26,7 @@ from stablesats.okx_simulator import (
     Refuse,
     StaleAnswer,
 )
+from stablesats.okx_simulator.refusals import CODES, refusal_text
 
 
 def test_faults_are_met_in_order_and_as_often_as_scripted() -> None:
@@ -213,3 +214,16 @@ async def test_exchange_may_say_a_code_that_nobody_has_heard_of(client: Any) -> 
     """A client must know what to do with it."""
     client.simulator.faults.add("account/balance", Refuse("59999"))
     assert (await client.get("account/balance")).json == {"code": "59999", "data": [], "msg": "Error 59999"}
+
+
+async def test_every_code_can_be_told_and_refused_with(client_factory: Any) -> None:
+    """An order is refused in its item, never with a system error, whatever the code's text leaves open."""
+    client = await client_factory(rate_limits=False)
+    for code in sorted(CODES):
+        client.simulator.faults.add("trade/order", Refuse(code), method="POST")
+        client.simulator.faults.add("trade/order", AnswerStatus(400, code), method="POST")
+        [item] = (await client.market_order("sell", "1", "a")).json["data"]
+        told = (await client.market_order("sell", "1", "a")).json
+        assert (item["sCode"], told["code"]) == (code, code)
+        assert item["sMsg"] == told["msg"] == refusal_text(code)
+    assert client.simulator.exchange.order_count == 0

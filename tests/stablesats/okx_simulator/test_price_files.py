@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stablesats.okx_simulator import PriceFileError, Quote, load_quotes
+from stablesats.okx_simulator import PriceFileError, Quote, load_quotes, read_quotes
 
 BARS = "ts_ms,ts_utc,open,high,low,close,volume_btc,bid_open,bid_close,ask_open,ask_close\n"
 FIRST = datetime(2017, 9, 4, tzinfo=UTC)
@@ -97,8 +97,12 @@ def test_file_of_several_venues_needs_a_choice(tmp_path: Path) -> None:
         f"{MS},x,bybit,BTCUSD,17205",
         header="ts_ms,ts_utc,venue,instrument,open\n",
     )
-    with pytest.raises(PriceFileError, match="choose one with venue= and instrument="):
+    choice = "the file holds binance BTCUSD_PERP, bybit BTCUSD: choose a venue and an instrument"
+    with pytest.raises(PriceFileError, match=choice):
         load_quotes(path)
+    with pytest.raises(PriceFileError, match=f"no row bybit XBT between start and end; {choice}"):
+        read_quotes(path, venue="bybit", instrument="XBT")
+    assert read_quotes(path, venue="bybit") == load_quotes(path, venue="bybit", instrument="BTCUSD")
     assert [quote.last_usd for quote in load_quotes(path, venue="bybit", instrument="BTCUSD")] == [17205]
 
 

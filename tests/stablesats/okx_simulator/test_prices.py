@@ -42,3 +42,25 @@ def test_without_replay_the_configured_price_has_no_spread(clock: Any) -> None:
     """A market order fills at exactly the configured price."""
     price = PriceFeed(Decimal(50_000), None, monotonic=clock.monotonic).price()
     assert price.bid_usd == price.ask_usd == price.last_usd == price.mark_usd == 50_000
+
+
+def test_prices_of_finer_ticks_are_brought_onto_the_contract_s(clock: Any) -> None:
+    """Nobody gets a better price than was recorded: the ask is rounded up, the bid down; the mark is their middle."""
+    finer = Quote(START, Decimal("60590.01"), Decimal("60590.02"), Decimal("60590.015"))
+    feed = PriceFeed(Decimal("7.77"), PriceReplay((finer,)), monotonic=clock.monotonic)
+    shown = [feed.price()]
+    feed.set_by_hand(Decimal("99.99"), Decimal("99.99"))
+    shown.append(feed.price())
+    feed = PriceFeed(Decimal("7.77"), None, monotonic=clock.monotonic)
+    shown.append(feed.price())
+    assert [(str(each.bid_usd), str(each.ask_usd), str(each.last_usd)) for each in shown] == [
+        ("60590.0", "60590.1", "60590.0"), ("99.9", "100.0", "99.9"), ("7.7", "7.8", "7.7")
+    ]  # fmt: skip
+    assert [str(each.mark_usd) for each in shown] == ["60590.05", "99.95", "7.75"]
+
+
+def test_price_below_the_first_tick_is_the_first_tick(clock: Any) -> None:
+    """Bitcoin cost six cents once; a price of nothing would break every formula."""
+    quote = Quote(START, *[Decimal("0.06")] * 3)
+    price = PriceFeed(Decimal(1), PriceReplay((quote,)), monotonic=clock.monotonic).price()
+    assert price.bid_usd == price.ask_usd == price.last_usd == Decimal("0.1")

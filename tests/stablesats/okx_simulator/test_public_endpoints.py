@@ -62,6 +62,8 @@ async def test_swap_has_the_recorded_terms(client: Any) -> None:
         ("market/tickers", 400, "50014"),
         ("market/books?instId=BTC-USD-SWAP&sz=401", 400, "51000"),
         ("market/books?instId=BTC-USD-SWAP&sz=x", 400, "51000"),
+        ("market/books?instId=BTC-USD-SWAP&sz=0", 400, "51000"),
+        (f"market/books?instId=BTC-USD-SWAP&sz={'9' * 5000}", 400, "51000"),
         ("public/mark-price", 400, "50014"),
         ("public/mark-price?instId=X", 200, "51001"),
         ("public/funding-rate?instId=X", 200, "51001"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from stablesats.okx_simulator.refusals import RefusalError, refusal_text
+from stablesats.okx_simulator.refusals import CODES, RefusalError, refusal_text
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,20 @@ def test_message_names_the_parameter() -> None:
     refusal = RefusalError("50014", "instId")
     assert refusal.message == "Parameter instId can not be empty."
     assert str(refusal) == "50014: Parameter instId can not be empty."
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_code_has_a_whole_text_without_parameters(code: str) -> None:
+    """A scripted fault names a code only; an example stands where OKX's text names something."""
+    refusal = RefusalError(code)
+    assert refusal.message == refusal_text(code)
+    assert not re.search(r"\{\d\}|Error \d", refusal.message)
+
+
+def test_insufficient_margin_has_its_sub_code() -> None:
+    """And the currency that is short."""
+    refusal = RefusalError("51008")
+    assert (refusal.sub_code, refusal.message) == ("1001", "Order failed. Insufficient BTC margin in account")
 
 
 def test_unknown_code_still_has_a_text() -> None:

@@ -89,3 +89,13 @@ def test_impossible_replay_is_refused(quotes: tuple[Quote, ...], speed: Decimal,
     """The message says which rule is broken."""
     with pytest.raises(ConfigurationError, match=message):
         PriceReplay(quotes, speed)
+
+
+@pytest.mark.parametrize(("bid", "ask"), [("0", "1"), ("2", "1"), ("1", "1e400"), ("-1", "1")])
+def test_history_with_an_absurd_price_is_refused(bid: str, ask: str) -> None:
+    """The message names the quote and the bound."""
+    quotes = (quote(0, 4000), Quote(START + timedelta(days=1), Decimal(bid), Decimal(ask), Decimal(1)))
+    with pytest.raises(
+        ConfigurationError, match=r"2017-09-05T00:00:00\+00:00 must satisfy 0 < bid <= ask <= 1"
+    ):
+        PriceReplay(quotes)

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from stablesats.okx_simulator import OkxSimulator, PriceReplay, Quote, SavedStateError, SimulatorConfig
+from stablesats.okx_simulator import (
+    OkxSimulator,
+    PriceReplay,
+    Quote,
+    SavedStateError,
+    SimulatorConfig,
+    SimulatorStartError,
+)
 from stablesats.okx_simulator.addresses import deposit_address
 from stablesats.okx_simulator.chain_payments import WithdrawalRequest
 from stablesats.okx_simulator.exchange import Exchange
@@ -134,6 +141,94 @@ def test_what_was_under_way_goes_on(
     assert second.custody.discrepancy_btc == 0
 
 
+def test_time_goes_on_where_it_was_and_no_settlement_is_paid_twice(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """After a day was skipped: the clock does not go back, and the next day pays three more settlements."""
+    first, file = exchange_factory(), StateFile(tmp_path / "state.json")
+    first.place(order(Side.SELL, 100, "a"))
+    first.clock.skip(86_400)
+    file.save(first)
+    clock.advance(600)
+    second = exchange_factory()
+    file.load(second)
+    assert second.clock.now() == datetime(2026, 9, 2, 12, tzinfo=UTC)
+    assert len(second.trading.bills) == 4
+    second.clock.skip(86_400)
+    second.advance()
+    settled = [bill.at for bill in second.trading.bills[1:]]
+    assert settled == [datetime(2026, 9, 1, 16, tzinfo=UTC) + timedelta(hours=8 * n) for n in range(6)]
+
+
+def test_time_that_the_machine_has_passed_is_not_gone_back_to(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """A day later it is a day later, and the settlements between are not made up for."""
+    first, file = exchange_factory(), StateFile(tmp_path / "state.json")
+    first.place(order(Side.SELL, 100, "a"))
+    file.save(first)
+    clock.advance(86_400)
+    second = exchange_factory()
+    file.load(second)
+    second.advance()
+    assert (second.clock.now(), second.clock.ahead_secs) == (clock.now(), 0)
+    assert len(second.trading.bills) == 1
+
+
+def test_addresses_are_those_of_the_first_seed(
+    exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
+) -> None:
+    """Whatever seed the later run has, a deposit stands at one of the account's addresses."""
+    first, file = exchange_factory(**SETTINGS, seed=3), StateFile(tmp_path / "state.json")
+    busy(first, clock)
+    file.save(first)
+    second = exchange_factory(**SETTINGS, seed=4)
+    file.load(second)
+    assert second.wallet.addresses == first.wallet.addresses
+    assert {deposit.address for deposit in second.wallet.deposits.values()} <= set(second.wallet.addresses)
+    state = json.loads(file.path.read_bytes())
+    del state["seed"]
+    file.path.write_text(json.dumps(state))
+    third = exchange_factory(**SETTINGS, seed=3)
+    file.load(third)
+    assert third.wallet.addresses == first.wallet.addresses
+
+
+async def test_second_simulator_on_a_file_does_not_start(tmp_path: Path) -> None:
+    """It would overwrite what the first one saves; once that has stopped, another one may."""
+    path = tmp_path / "state.json"
+    async with OkxSimulator(SimulatorConfig(), state_path=path) as first:
+        late = OkxSimulator(SimulatorConfig(), state_path=path)
+        with pytest.raises(SavedStateError, match="another simulator is running on it"):
+            await late.start()
+        first.exchange.place(order(Side.SELL, 7, "a"))
+    async with late:
+        assert late.exchange.account.contracts == -7
+    with pytest.raises(SavedStateError, match="another simulator has written it meanwhile"):
+        await first.start()
+
+
+async def test_file_is_free_again_after_a_start_that_failed(tmp_path: Path) -> None:
+    """The port was taken; the same simulator, and then another one, may have the file later."""
+    path = tmp_path / "state.json"
+    async with OkxSimulator(SimulatorConfig()) as other:
+        late = OkxSimulator(SimulatorConfig(port=int(other.base_url.rpartition(":")[2])), state_path=path)
+        with pytest.raises(SimulatorStartError):
+            await late.start()
+    for _ in range(2):
+        async with late:
+            late.exchange.place(order(Side.SELL, 7, f"a{late.exchange.order_count}"))
+    async with OkxSimulator(SimulatorConfig(), state_path=path) as another:
+        assert another.exchange.account.contracts == -14
+
+
+async def test_state_that_could_not_be_saved_in_the_end_stops_the_start(tmp_path: Path) -> None:
+    """A folder that is not there is named before anything happens that would be lost."""
+    simulator = OkxSimulator(SimulatorConfig(), state_path=tmp_path / "nowhere" / "state.json")
+    with pytest.raises(SavedStateError, match="nowhere"):
+        await simulator.start()
+
+
 def test_replay_goes_on_where_it_was(
     exchange_factory: Callable[..., Exchange], clock: Any, tmp_path: Path
 ) -> None:
@@ -185,7 +280,7 @@ def test_file_that_cannot_be_written_is_one_line(
 
 
 async def test_simulator_keeps_its_state_from_one_run_to_the_next(tmp_path: Path, clock: Any) -> None:
-    """Saved when it stops, loaded when it is made."""
+    """Saved when it stops, loaded when it starts."""
     path = tmp_path / "state.json"
 
     def simulator() -> OkxSimulator:

@@ -125,7 +125,7 @@ async def test_order_that_expires_before_execution_is_dropped(client: Any, clock
     client.simulator.faults.add("trade/order", DelayRequest(300), method="POST")
     client.extra_headers = {"expTime": str(int(clock.now().timestamp() * 1000) + 1000)}
     pending = asyncio.ensure_future(client.market_order("sell", "1", "a"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while client.simulator.faults.pending:
             await asyncio.sleep(0.005)
     clock.advance(2)
@@ -192,7 +192,7 @@ async def test_serving_ends_with_its_stop_event() -> None:
     """It reports its address once and frees it at the end."""
     stop, addresses = asyncio.Event(), asyncio.Queue[str]()
     task = asyncio.create_task(serve(SimulatorConfig(), stop=stop, on_ready=addresses.put_nowait))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         url = await addresses.get()
         async with aiohttp.ClientSession() as session, session.get(f"{url}/api/v5/public/time") as response:
             assert json.loads(await response.text())["code"] == "0"

@@ -30,15 +30,15 @@ class Stream:
         await self.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
 
     async def hear(self) -> Any:
-        message = await self.socket.receive(timeout=20)
+        message = await self.socket.receive(timeout=60)
         assert message.type is WSMsgType.TEXT, message
         return message.data if message.data == "pong" else json.loads(message.data)
 
     async def closed_with(self) -> int:
         """Read on to the end; the code that the server closed with."""
-        message = await self.socket.receive(timeout=20)
+        message = await self.socket.receive(timeout=60)
         while message.type is WSMsgType.TEXT:
-            message = await self.socket.receive(timeout=20)
+            message = await self.socket.receive(timeout=60)
         assert message.type is WSMsgType.CLOSE, message
         return int(message.data)
 
@@ -140,7 +140,7 @@ async def test_protocol_pings_keep_a_connection_alive(
     for _ in range(3):
         clock.advance(20)
         await stream.socket.ping(b"still here")
-        answer = await stream.socket.receive(timeout=20)
+        answer = await stream.socket.receive(timeout=60)
         assert (answer.type, bytes(answer.data)) == (WSMsgType.PONG, b"still here")
     assert client.simulator.streams.connection_count == 1
 
@@ -262,7 +262,7 @@ async def test_connections_are_forgotten_when_they_end(client: Any, connect: Cal
     await stream.socket.close()
     await abrupt.say({"op": "subscribe", "args": [TICKERS]})
     abrupt.socket._response.connection.transport.abort()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while client.simulator.streams.connection_count:
             await asyncio.sleep(0.01)
     assert client.simulator.streams.channels == []

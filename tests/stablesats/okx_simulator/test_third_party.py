@@ -403,7 +403,7 @@ async def test_ccxt_pro_follows_every_stream(wire: Wire) -> None:
         assert (await pro.watch_mark_price(SYMBOL))["markPrice"] == 50_000
         assert Decimal(str((await pro.watch_balance())["BTC"]["total"])) == Decimal("0.2")
         watching = asyncio.create_task(pro.watch_orders(SYMBOL))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "orders" not in wire.simulator.streams.channels:
                 await asyncio.sleep(0.01)
         await pro.create_order(SYMBOL, "market", "sell", 10, None, {"clOrdId": "pro1"})

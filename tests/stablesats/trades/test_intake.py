@@ -108,9 +108,9 @@ async def test_stop_ends_the_wait_for_payments(
     intake, _ = intake_of(documents, source, waiting.set)
     stop = asyncio.Event()
     running = asyncio.create_task(intake.run(stop))
-    await asyncio.wait_for(waiting.wait(), 20)
+    await asyncio.wait_for(waiting.wait(), 60)
     stop.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 60)
     assert [row["_id"] for row in await rows_of(USER_TRADES)] == ["wrong"]
     assert await rows_of(SOURCE_POSITIONS) == []
     assert await rows_of(QUARANTINE) == []
@@ -147,9 +147,9 @@ async def test_stop_ends_the_wait_for_more(documents: TradeDocuments, received: 
     intake, counts = intake_of(documents, ListSource([(received("t1"),)], ends=False), stored.set)
     stop = asyncio.Event()
     running = asyncio.create_task(intake.run(stop))
-    await asyncio.wait_for(stored.wait(), 20)
+    await asyncio.wait_for(stored.wait(), 60)
     stop.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 60)
     assert counts.received == 1
 
 

@@ -24,7 +24,7 @@ from stablesats.trades import (
 )
 from stablesats.trades.trade_lines import read_line
 
-WITHIN_SECS = 20
+WITHIN_SECS = 60
 
 
 def row(trade_id: str) -> str:

@@ -70,7 +70,7 @@ async def test_join_waits_until_the_delivery_is_stored(trade: Callable[[str], Us
         assert not joined.done()
         await queue.close()
         assert await anext(deliveries, None) is None
-    await asyncio.wait_for(joined, 10)
+    await asyncio.wait_for(joined, 60)
 
 
 async def test_delivery_that_was_not_stored_is_delivered_again(trade: Callable[[str], UserTrade]) -> None:

@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 import pytest
 import structlog
 
-from medici_py import mongo_transaction
+from medici_py import DuplicateEntryError, mongo_transaction
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest
 from stablesats.trades.errors import TradeBusyError
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES
-from stablesats.trades.trade_poster import RevertOutcome, TradePoster
+from stablesats.trades.trade_poster import RevertOutcome, TradePoster, external_id_of
 from stablesats.trades.trade_store import TradeStore
 
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 T = TypeVar("T")
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -75,6 +76,63 @@ class TestBooking:
         await store.receive([received("t1")], at=NOW)
         assert await poster.book(["t1"]) == 1
         assert await poster.book(["t1"]) == 0
+        assert await journals(ledger) == 1
+
+    async def test_trade_whose_row_was_lost_is_not_booked_again(
+        self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, rows_of: Rows
+    ) -> None:
+        """Its journal has the trade's id: rows that are read again from the files find it and name it.
+
+        So with rows that were restored from a backup of the day before. Who asked is no part of the content.
+        """
+        trades = [received("t1", btc="b1", usd="u1", traceparent=PARENT), received("t2", sells=True)]
+        await store.receive(trades, at=NOW)
+        assert await poster.book(["t1", "t2"]) == 2
+        before = await rows_of(USER_TRADES)
+        await ledger.database[USER_TRADES].delete_many({})
+        await store.receive([received("t1", btc="b1", usd="u1"), *trades[1:], received("t3")], at=NOW)
+        assert await poster.book(["t1", "t2", "t3"]) == 3
+        assert await journals(ledger) == 3
+        named = {row["_id"]: row["ledger_journal_id"] for row in await rows_of(USER_TRADES)}
+        assert {trade: named[trade] for trade in ("t1", "t2")} == {
+            row["_id"]: row["ledger_journal_id"] for row in before
+        }
+
+    async def test_other_trade_under_the_id_in_the_ledger_is_refused(
+        self, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory
+    ) -> None:
+        """Another amount was booked by hand under it: nothing is written, and the error names the id."""
+        await ledger.user_buys_usd(
+            sats=1_000_000, cents=501, at=NOON, key=external_id_of("t1"), reference={"trade_id": "t1"}
+        )
+        await store.receive([received("t1")], at=NOW)
+        with pytest.raises(DuplicateEntryError, match="trade:t1"):
+            await poster.book(["t1"])
+        assert await journals(ledger) == 1
+
+    async def test_trade_that_was_booked_by_hand_is_not_booked_again(
+        self, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, rows_of: Rows
+    ) -> None:
+        """Under the trade's id and with its content it is the trade's journal."""
+        journal = await ledger.user_buys_usd(
+            sats=1_000_000, cents=500, at=NOON, key="trade:t1", reference={"trade_id": "t1"}
+        )
+        await store.receive([received("t1")], at=NOW)
+        assert await poster.book(["t1"]) == 1
+        [row] = await rows_of(USER_TRADES)
+        assert (row["state"], row["ledger_journal_id"]) == ("booked", journal.id)
+        assert await figures(ledger) == (500, 1_000_000)
+
+    async def test_trade_is_booked_whatever_the_length_of_its_id(
+        self, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory
+    ) -> None:
+        """256 characters of four bytes each are more than an external id can have."""
+        trade_id = "\U0001f680" * 256
+        await store.receive([received(trade_id)], at=NOW)
+        assert await poster.book([trade_id]) == 1
+        await ledger.database[USER_TRADES].delete_many({})
+        await store.receive([received(trade_id)], at=NOW)
+        assert await poster.book([trade_id]) == 1
         assert await journals(ledger) == 1
 
     async def test_same_trades_from_many_tasks_are_booked_once(
@@ -218,7 +276,7 @@ async def test_row_that_somebody_else_is_writing_is_not_waited_for(
         await other.start_transaction()
         await ledger.database[USER_TRADES].update_one({"_id": "t1"}, {"$set": {"mine": True}}, session=other)
         with pytest.raises(TradeBusyError):
-            await asyncio.wait_for(poster.book(["t1"]), 20)
+            await asyncio.wait_for(poster.book(["t1"]), 40)
         await other.abort_transaction()
     assert await poster.book(["t1"]) == 1
 

@@ -64,7 +64,7 @@ class Talker:
 
     async def hear(self) -> Any:
         """Return the next message of the client, JSON or text."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             message = await self.socket.receive()
         if message.type is not WSMsgType.TEXT:
             raise ConnectionResetError(f"the client left: {message}")

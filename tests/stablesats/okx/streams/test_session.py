@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from stablesats.okx.streams.slot import Clocks
 
 SWAP = "BTC-USD-SWAP"
 TIMING = StreamTiming()
+UNHURRIED = StreamTiming(book_quiet_secs=math.inf)
 FRESH = Freshness(60.0)
 TICKERS = channel.tickers(SWAP)
 BOOKS = channel.books(SWAP)
@@ -35,7 +37,9 @@ LOGGED_IN = {"event": "login", "code": "0", "msg": ""}
 class Conversation:
     """A session under a clock that moves when told."""
 
-    def __init__(self, clock, *, login: bool = False, orders: bool = False) -> None:
+    def __init__(
+        self, clock, *, login: bool = False, orders: bool = False, timing: StreamTiming = TIMING
+    ) -> None:
         slot = Slot("ticker", FRESH, clock.clocks)
         self.ticker = ValueSink(TICKERS, slot, push_values.ticker_in, outlives_connection=True)
         self.book = BookSink(BOOKS, Slot("book", FRESH, clock.clocks))
@@ -43,7 +47,7 @@ class Conversation:
         self.clock = clock
         self.session = StreamSession(
             [self.orders] if orders else [self.ticker, self.book],
-            timing=TIMING,
+            timing=timing,
             login_text=(lambda: '{"op":"login"}') if login else None,
             jitter=lambda: 1.0,
         )
@@ -93,6 +97,12 @@ def book_push(action: str, previous: int, sequence: int) -> dict[str, Any]:
 @pytest.fixture
 def talk(clock) -> Conversation:
     return Conversation(clock)
+
+
+@pytest.fixture
+def unhurried(clock) -> Conversation:
+    """One that leaves a quiet book alone."""
+    return Conversation(clock, timing=UNHURRIED)
 
 
 def test_it_subscribes_to_each_channel_by_itself(talk: Conversation) -> None:
@@ -182,24 +192,24 @@ def test_an_announced_close_is_no_failure(talk: Conversation) -> None:
     ]
 
 
-def test_a_silent_connection_is_pinged_and_then_dropped(talk: Conversation) -> None:
+def test_a_silent_connection_is_pinged_and_then_dropped(unhurried: Conversation) -> None:
     """Before OKX's own limit of 30 s."""
-    talk.begin()
-    began = talk.clock.secs
-    assert talk.advance_to_tick() == [Send("ping")]
-    (action,) = talk.advance_to_tick()
+    unhurried.begin()
+    began = unhurried.clock.secs
+    assert unhurried.advance_to_tick() == [Send("ping")]
+    (action,) = unhurried.advance_to_tick()
     assert isinstance(action, Drop)
     assert "silent" in action.reason
-    assert talk.clock.secs - began < 30
+    assert unhurried.clock.secs - began < 30
 
 
-def test_a_pong_or_any_message_shows_that_okx_is_there(talk: Conversation) -> None:
+def test_a_pong_or_any_message_shows_that_okx_is_there(unhurried: Conversation) -> None:
     """The next ping is due only after another silence."""
-    talk.begin()
+    unhurried.begin()
     for message in ("pong", ticker_push()):
-        assert talk.advance_to_tick() == [Send("ping")]
-        assert talk.take(message) == []
-    assert talk.session.next_tick_secs == talk.clock.secs + TIMING.heartbeat_secs
+        assert unhurried.advance_to_tick() == [Send("ping")]
+        assert unhurried.take(message) == []
+    assert unhurried.session.next_tick_secs == unhurried.clock.secs + TIMING.heartbeat_secs
 
 
 def test_a_gap_in_the_book_fetches_it_anew(talk: Conversation) -> None:
@@ -272,6 +282,87 @@ def test_updates_without_their_snapshot_do_not_stand_in_for_it(talk: Conversatio
     assert [request_of(action)["args"][0]["channel"] for action in actions] == ["books", "books"]
 
 
+def test_a_quiet_book_is_fetched_anew_again_and_again(talk: Conversation) -> None:
+    """A lost update shows in nothing before the next; it is no failure, so the pauses do not grow."""
+    talk.begin()
+    for fetched in range(1, 5):
+        talk.clock.advance(TIMING.book_quiet_secs - 0.01)
+        talk.take(ticker_push())
+        assert talk.session.tick(talk.clock.secs) == []
+        talk.clock.advance(0.01)
+        requests = talk.session.tick(talk.clock.secs)
+        assert [(request_of(action)["op"], request_of(action)["args"]) for action in requests] == [
+            ("unsubscribe", [BOOKS.argument()]),
+            ("subscribe", [BOOKS.argument()]),
+        ]
+        assert talk.book.slot.latest().sequence == fetched
+        talk.acknowledge(*requests)
+        assert talk.book.slot.latest().sequence == fetched
+        talk.take(book_push("snapshot", -1, fetched + 1))
+        assert talk.book.slot.latest().sequence == fetched + 1
+    assert talk.session.resubscriptions == 0
+    assert talk.session.is_ready
+
+
+def test_a_book_with_news_is_not_fetched_anew(talk: Conversation) -> None:
+    """Each update says that none before it is missing, and so does a heartbeat."""
+    talk.begin()
+    for sequence in range(1, 5):
+        talk.clock.advance(TIMING.book_quiet_secs - 0.01)
+        assert talk.take(book_push("update", sequence, sequence + 1)) == []
+        assert talk.session.tick(talk.clock.secs) == []
+
+
+def test_a_snapshot_of_a_quiet_book_that_does_not_come_is_asked_for_again(talk: Conversation) -> None:
+    """The book before it ages meanwhile, until nobody acts on it."""
+    talk.begin()
+    talk.clock.advance(TIMING.book_quiet_secs)
+    talk.take(ticker_push())
+    talk.acknowledge(*talk.session.tick(talk.clock.secs))
+    age_secs = talk.book.slot.age_secs
+    talk.take(book_push("update", 1, 2))
+    talk.clock.advance(TIMING.answer_within_secs)
+    talk.take(ticker_push())
+    requests = talk.session.tick(talk.clock.secs)
+    assert [request_of(action)["op"] for action in requests] == ["unsubscribe", "subscribe"]
+    assert talk.book.slot.age_secs == age_secs + TIMING.answer_within_secs
+    assert talk.session.resubscriptions == 1
+
+
+@pytest.mark.parametrize("books", [1, 3])
+def test_quiet_books_share_what_okx_takes_of_subscriptions_in_an_hour(clock, books: int) -> None:
+    """480 on a connection, their ends among them."""
+    channels = [channel.books(f"A{number}-USD-SWAP") for number in range(books)]
+    sinks = [BookSink(one, Slot("book", FRESH, clock.clocks)) for one in channels]
+    session = StreamSession(sinks, timing=TIMING, login_text=None, jitter=lambda: 1.0)
+    requests, sent = session.start(clock.secs), 0
+    until_secs = clock.secs + 3600
+    while clock.secs < until_secs:
+        sent += sum(map(is_request, requests))
+        for action in requests:
+            answer_request(session, action, clock.secs)
+        clock.advance(max(0.0, session.next_tick_secs - clock.secs))
+        requests = session.tick(clock.secs)
+        assert not any(isinstance(action, Drop) for action in requests)
+    assert 300 < sent <= 400
+
+
+def is_request(action: Action) -> bool:
+    return isinstance(action, Send) and action.text != "ping"
+
+
+def answer_request(session: StreamSession, action: Action, now_secs: float) -> None:
+    if not is_request(action):
+        session.take("pong", now_secs)
+        return
+    request = request_of(action)
+    (argument,) = request["args"]
+    session.take(json.dumps({"id": request["id"], "event": request["op"], "arg": argument}), now_secs)
+    if request["op"] == "subscribe":
+        push = book_push("snapshot", -1, 1) | {"arg": argument}
+        session.take(json.dumps(push), now_secs)
+
+
 def test_orders_have_no_first_push(clock) -> None:
     """Nothing is missing when nothing comes: only the heartbeat is due."""
     talk = Conversation(clock, orders=True)
@@ -321,14 +412,14 @@ def test_before_its_subscription_stands_nobody_is_reminded(clock) -> None:
     assert "waiting=0" in repr(talk.orders.feed)
 
 
-def test_prices_are_reminded_of_nothing(talk: Conversation) -> None:
+def test_prices_are_reminded_of_nothing(unhurried: Conversation) -> None:
     """Their channels repeat themselves or are numbered."""
-    talk.begin()
-    talk.clock.advance(TIMING.reconcile_secs)
-    talk.take("pong")
-    assert talk.session.tick(talk.clock.secs) == []
-    assert talk.ticker.slot.received == 1
-    assert talk.book.slot.latest().sequence == 1
+    unhurried.begin()
+    unhurried.clock.advance(TIMING.reconcile_secs)
+    unhurried.take("pong")
+    assert unhurried.session.tick(unhurried.clock.secs) == []
+    assert unhurried.ticker.slot.received == 1
+    assert unhurried.book.slot.latest().sequence == 1
 
 
 MESSAGES = st.sampled_from(
