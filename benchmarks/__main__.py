@@ -23,6 +23,7 @@ from benchmarks import (
     writers,
 )
 from benchmarks.campaign import Campaign, Outcome, open_campaign
+from benchmarks.collector import quieten_collector
 from benchmarks.document import write_document
 from benchmarks.machine import describe_machine, machine_table
 from benchmarks.records import QUICK_RESULTS, RESULTS, Record, Records, read_records, write_records
@@ -95,6 +96,7 @@ def main(given: Sequence[str]) -> int:
     if not arguments.last:
         names = [name for name in BENCHES if name in (arguments.benches or BENCHES)]
         command = shlex.join(["python", "-m", "benchmarks", *given])
+        quieten_collector()
         found, failed = asyncio.run(run_benches(names, quick=arguments.quick, command=command))
         records = found if arguments.quick else found.merged_into(records)
         write_records(records, path)

@@ -22,8 +22,8 @@ async def run(campaign: Campaign) -> Outcome:
             str(smallest): partial(run_load, posting_to(small_book), load),
             str(largest): partial(run_load, posting_to(large_book), load),
         }
-        await alternate(sides, 1)
-        done = await alternate(sides, scale.rounds)
+        await alternate(sides, 1, settle=campaign.settle)
+        done = await alternate(sides, scale.rounds, settle=campaign.settle)
     rows = [
         (
             journals,

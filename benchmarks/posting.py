@@ -37,7 +37,7 @@ async def run(campaign: Campaign) -> Outcome:
                 RAW: partial(run_load, batches_to(raw, batch=batch), raw_load),
             }
             await _warm_up(sides[OURS], sides[ALONE], sides[NODE], sides[RAW])
-            done = await alternate(sides, campaign.scale.rounds)
+            done = await alternate(sides, campaign.scale.rounds, settle=campaign.settle)
             rows += _rows(posters, done)
             figures |= _figures(posters, done)
     note = (

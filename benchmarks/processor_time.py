@@ -4,11 +4,12 @@ import cProfile
 import os
 import pstats
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks.campaign import NODE, OURS, RAW, Campaign, Outcome
+from benchmarks.collector import collector_as_it_comes
 from benchmarks.library import open_book, posting_to, shared_batch
 from benchmarks.load import Load, run_load
 from benchmarks.raw_driver import batches_to, holding_all
@@ -17,6 +18,7 @@ from benchmarks.table import Cell, Table
 from benchmarks.worker_process import node_worker
 
 _POSTERS = 256
+_AS_IT_COMES = f"{OURS}, garbage collector as it comes"
 _TOP_MODULES = 15
 _COLUMNS = ("side", "client µs a journal", "server µs a journal", "elapsed µs a journal")
 
@@ -25,27 +27,31 @@ async def run(campaign: Campaign) -> Outcome:
     ours, raw = await campaign.fresh_database("cpu_ours"), await campaign.fresh_database("cpu_raw")
     node = await campaign.empty_database("cpu_node")
     load = Load(_POSTERS, secs=campaign.scale.round_secs)
-    server = campaign.server_pid
+    costs = partial(_costs, server=campaign.server_pid, settle=campaign.settle)
     batch = await shared_batch(campaign.uri, ours.name, _POSTERS)
     async with open_book(ours) as book, node_worker(campaign.uri, node.name) as medici:
         our_side = partial(run_load, posting_to(book), load)
         raw_load = holding_all(_POSTERS, batch=batch, secs=campaign.scale.round_secs)
         raw_side = partial(run_load, batches_to(raw, batch=batch), raw_load)
         rows = [
-            await _costs(OURS, our_side, client=os.getpid(), server=server),
-            await _costs(NODE, partial(medici.post, load), client=medici.pid, server=server),
-            await _costs(RAW, raw_side, client=os.getpid(), server=server),
+            await costs(OURS, our_side, client=os.getpid()),
+            await costs(NODE, partial(medici.post, load), client=medici.pid),
+            await costs(RAW, raw_side, client=os.getpid()),
         ]
+        with collector_as_it_comes():
+            rows.insert(1, await costs(_AS_IT_COMES, our_side, client=os.getpid()))
         profile = cProfile.Profile()
         with profile:
             await our_side()
     note = f"{_POSTERS} concurrent posters, {load.secs:g} s each; user and system time of the two processes."
-    costs = Table("Processor time", _COLUMNS, rows, note)
-    return Outcome([costs, _top_modules(profile)])
+    return Outcome([Table("Processor time", _COLUMNS, rows, note), _top_modules(profile)])
 
 
-async def _costs(name: str, side: Side, *, client: int, server: int | None) -> Sequence[Cell]:
+async def _costs(
+    name: str, side: Side, *, client: int, server: int | None, settle: Callable[[], Awaitable[None]]
+) -> Sequence[Cell]:
     await side()
+    await settle()
     pids = (client, server)
     before = [_processor_secs(pid) for pid in pids]
     done = await side()

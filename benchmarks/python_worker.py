@@ -14,6 +14,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 from benchmarks.change_holder import ChangeHolder
+from benchmarks.collector import quieten_collector
 from benchmarks.journals import AMOUNT, CASH, MEMO, Document, wallet
 from benchmarks.library import open_book, posting_to
 from benchmarks.load import Load, run_load
@@ -105,6 +106,7 @@ def peak_kib() -> int:
 
 async def serve() -> None:
     """Answer requests until there can be no more."""
+    quieten_collector()
     worker: Worker | None = None
     while line := await asyncio.to_thread(sys.stdin.readline):
         request = json.loads(line)

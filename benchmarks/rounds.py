@@ -49,11 +49,14 @@ class Round:
 Side = Callable[[], Awaitable[Round]]
 
 
-async def alternate(sides: Mapping[str, Side], rounds: int) -> dict[str, list[Round]]:
-    """Run every side once a round."""
+async def alternate(
+    sides: Mapping[str, Side], rounds: int, *, settle: Callable[[], Awaitable[None]]
+) -> dict[str, list[Round]]:
+    """Run every side once a round, each time after *settle*, which ends what the one before left to do."""
     done: dict[str, list[Round]] = {name: [] for name in sides}
     for number in range(rounds):
         for name in rotated(list(sides), number):
+            await settle()
             done[name].append(await sides[name]())
     return done
 

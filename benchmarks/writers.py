@@ -42,7 +42,7 @@ async def run(campaign: Campaign) -> Outcome:
             for processes in PROCESSES
             for name, team in teams.items()
         }
-        done = await alternate(sides, campaign.scale.rounds)
+        done = await alternate(sides, campaign.scale.rounds, settle=campaign.settle)
     rows = [
         (processes, name, *_measures(done[f"{name} {processes}"], done[f"{name} 1"]))
         for processes in PROCESSES

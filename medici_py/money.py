@@ -55,6 +55,11 @@ EXACT = Context(
 )
 """Wide enough for the sum of any Decimal128 amounts; whatever would still round raises instead."""
 
+_MAX_COEFFICIENT = 10**MAX_DIGITS - 1
+_EXPONENT_BIAS = 6_176
+_EXPONENT_SHIFT = 49
+_LOW_HALF = 2**64 - 1
+
 _PLAIN_BELOW = 10**DOUBLE_DIGITS
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _TEXT_LIMIT = 80
@@ -177,7 +182,28 @@ def encode_amount(amount: Decimal, storage: DecimalStorage = "decimal128") -> St
             return Int64(whole)
     elif storage == "double":
         return float(amount)
-    return Decimal128(amount)
+    return to_decimal128(amount)
+
+
+def to_decimal128(amount: Decimal) -> Decimal128:
+    """Return *amount*, which is finite, without rounding; as the driver does, at a fraction of the cost.
+
+    Raises:
+        DecimalException: If it does not fit.
+
+    Source: IEEE 754-2008, the binary encoding of decimal128: a sign, 14 bits of exponent, 113 of coefficient.
+    """
+    coefficient, exponent = int(amount), 0
+    if coefficient != amount:
+        places = amount.as_tuple().exponent
+        if not isinstance(places, int) or places < -MAX_DIGITS:
+            return Decimal128(amount)
+        coefficient, exponent = int(amount.scaleb(-places, EXACT)), places
+    sign, coefficient = int(amount.is_signed()), abs(coefficient)
+    if coefficient > _MAX_COEFFICIENT:
+        return Decimal128(amount)
+    high = sign << 63 | (_EXPONENT_BIAS + exponent) << _EXPONENT_SHIFT | coefficient >> 64
+    return Decimal128((high, coefficient & _LOW_HALF))  # type: ignore[arg-type]  # as documented
 
 
 def decimal_from_stored(value: object) -> Decimal:

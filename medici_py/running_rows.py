@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from bson import Decimal128, Int64, MaxKey, ObjectId
 
 from medici_py.accounts import Path
-from medici_py.money import MAX_DIGITS, MAX_INT64, ZERO, decimal_from_stored, exact_sum
+from medici_py.money import MAX_DIGITS, ZERO, decimal_from_stored, exact_sum, to_decimal128
 from medici_py.sums import Sums, SumTooLargeError, leg_sums
 from medici_py.turnover_table import DimensionValues
 
@@ -41,7 +41,6 @@ Document: TypeAlias = dict[str, Any]
 ROOT: Path = ()
 
 _NOTHING = Decimal128("0")
-_NO_EXPONENT = 0x3040_0000_0000_0000
 
 
 @dataclass(slots=True)
@@ -267,13 +266,7 @@ def row_updates(
 
 
 def _stored(amount: Decimal) -> Decimal128:
-    if not amount:
-        return _NOTHING
-    whole = int(amount)
-    if 0 <= whole <= MAX_INT64 and whole == amount:
-        # IEEE 754's binary encoding of a whole number; the general way takes five times as long.
-        return Decimal128((_NO_EXPONENT, whole))  # type: ignore[arg-type]  # high and low half, as documented
-    return Decimal128(amount)
+    return to_decimal128(amount) if amount else _NOTHING
 
 
 def _room(turnover: Turnover, precision: int) -> Decimal128:
@@ -281,7 +274,7 @@ def _room(turnover: Turnover, precision: int) -> Decimal128:
     limit = size_limit(_places(turnover, precision))
     if turnover.size >= limit:
         raise SumTooLargeError(f"{turnover.size:f} is more than a row holds exactly")
-    return Decimal128(limit - turnover.size)
+    return to_decimal128(limit - turnover.size)
 
 
 def _places(turnover: Turnover, precision: int) -> int:

@@ -1,16 +1,17 @@
 """Amounts are exact or refused."""
 
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any
 
 import bson
 import pytest
 from bson import Decimal128, Int64
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medici_py.errors import TransactionError
 from medici_py.money import (
+    EXACT,
     MAX_INT64,
     decimal_from_stored,
     encode_amount,
@@ -18,6 +19,7 @@ from medici_py.money import (
     exact_sum,
     parse_amount,
     plain,
+    to_decimal128,
 )
 
 amounts = st.builds(
@@ -133,6 +135,24 @@ def test_encoding_and_reading_back_is_identity(amount: Decimal) -> None:
     parsed = parse_amount(amount, precision=8)
     stored = bson.decode(bson.encode({"amount": encode_amount(parsed)}))["amount"]
     assert amount == parsed == decimal_from_stored(stored)
+
+
+@given(st.integers(-(10**34) + 1, 10**34 - 1), st.integers(0, 40))
+@example(10**34 - 1, 0)
+@example(-(10**34) + 1, 34)
+@example(1, 35)
+@example(0, 3)
+def test_decimal128_has_every_digit(digits: int, places: int) -> None:
+    """It reads back as what the driver would have made of it, to the last digit and the sign."""
+    amount = Decimal(digits).scaleb(-places, EXACT)
+    made = to_decimal128(amount)
+    assert made.to_decimal() == Decimal128(amount).to_decimal() == amount
+    assert bson.decode(bson.encode({"amount": made}))["amount"] == made
+
+
+def test_amount_beyond_34_digits_is_no_decimal128() -> None:
+    with pytest.raises(DecimalException):
+        to_decimal128(Decimal(10**34 + 1))
 
 
 @given(amount=st.decimals(min_value=-(10**15), max_value=10**15, places=8))
