@@ -1,6 +1,7 @@
 """A batch: many entries, of one or several books of a database, posted together or not at all."""
 
 import contextlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -53,6 +54,19 @@ class EntryBatch:
         self._entries.append((entry, poster))
         return entry
 
+    async def dry_run(self) -> "tuple[Journal, ...]":
+        """Check the entries so far in every way that the end of the block does, and return what it would.
+
+        Nothing is written; see `Entry.dry_run`. The batch goes on.
+
+        Raises:
+            TransactionError: As at the end of the block; also if the batch's session has an open transaction.
+        """
+        if not self._entries:
+            return ()
+        with self._under_way():
+            return await self._poster.preview_together(self._entries, self._session)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -62,11 +76,16 @@ class EntryBatch:
         self._ended = True
         if error_type is not None or not self._entries:
             return
-        with contextlib.ExitStack() as under_way:
-            for poster in dict.fromkeys([self._poster, *(poster for _, poster in self._entries)]):
-                under_way.enter_context(poster.under_way)
-            plans = [await poster.plan(entry, None) for entry, poster in self._entries]
-            self.journals = await self._poster.post_plans(plans, self._session)
+        with self._under_way():
+            self.journals = await self._poster.post_together(self._entries, self._session)
         if self._session is None:
             for (entry, _poster), journal in zip(self._entries, self.journals, strict=True):
                 entry.settle(journal)
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Hold all its books open."""
+        with contextlib.ExitStack() as books:
+            for poster in dict.fromkeys([self._poster, *(poster for _, poster in self._entries)]):
+                books.enter_context(poster.under_way)
+            yield

@@ -5,7 +5,8 @@ Stored in ``medici_py_books``, one document a book::
     {_id: "Bank", running_balances: true, fields: ["meta.currency"], corrections: int64,
      usable_from: date, rolled_up: {...} or null}
 
-Whoever posts reads it first and keeps to it; whoever posts the first entry of a book stores it.
+Whoever posts reads it first and keeps to it. As long as nothing is stored an entry assumes one, and the first
+that is not refused stores it right before it is written: no dry run and no refused entry decides anything.
 """
 
 import datetime as dt
@@ -36,6 +37,7 @@ class BookState:
         corrections: How often a rebuild has written; whoever corrects checks that nobody else has.
         usable_from: Reads of an older moment than this must not rely on the rows.
         rolled_up: What `medici_py.rollups` keeps here.
+        is_assumed: Whether nothing is stored yet.
     """
 
     book: str
@@ -44,6 +46,13 @@ class BookState:
     corrections: int = 0
     usable_from: dt.datetime = _EPOCH
     rolled_up: Mapping[str, Any] | None = None
+    is_assumed: bool = False
+
+    @property
+    def recorded_from(self) -> dt.datetime | None:
+        """What was recorded before this midnight is rolled up, or is just being; None if nothing is."""
+        rolled = self.rolled_up
+        return None if rolled is None else rolled["to"] or rolled["before"]
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -67,6 +76,11 @@ class BookState:
             "usable_from": self.usable_from,
             "rolled_up": None if self.rolled_up is None else dict(self.rolled_up),
         }
+
+
+def kept_alike(one: BookState, other: BookState) -> bool:
+    """Whether two states of a book ask the same of whoever posts."""
+    return one.running_balances == other.running_balances and one.fields == other.fields
 
 
 def dimension_fields(dimensions: Sequence[str], model: type[Transaction]) -> tuple[str, ...]:

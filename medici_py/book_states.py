@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -42,6 +43,7 @@ class BookStates:
         self._legs = legs.with_options(read_preference=ReadPreference.PRIMARY, read_concern=majority)
         self._monotonic = monotonic
         self._known: dict[str, tuple[float, BookState]] = {}
+        self._warned: set[str] = set()
 
     async def for_reading(self, book: str) -> BookState | None:
         """Return the state of *book*; None if nothing has been posted through this library yet."""
@@ -55,10 +57,10 @@ class BookStates:
         return None
 
     async def for_posting(self, book: str, *, running_balances: bool, fields: tuple[str, ...]) -> BookState:
-        """Return the state of *book*, which the first poster of a book stores.
+        """Return the state of *book*; what the first entry is to store, if nothing is stored yet.
 
         Running balances begin with the first entry. A book that has entries already keeps none until they
-        are rebuilt.
+        are rebuilt. What is assumed is not remembered: somebody else may begin the book at any moment.
 
         Args:
             book: Its name.
@@ -70,7 +72,7 @@ class BookStates:
         """
         state = await self.for_reading(book)
         if state is None:
-            state = await self._begin(book, running_balances=running_balances, fields=fields)
+            state = await self._assumed(book, running_balances=running_balances, fields=fields)
         if state.running_balances and not running_balances:
             raise RunningBalancesError(
                 f"Book {book!r} keeps running balances, which a poster without them would falsify. Open it "
@@ -78,6 +80,21 @@ class BookStates:
                 "run rebuild_balances() of a Book(running_balances=False) once, which drops them."
             )
         return state
+
+    async def begin(self, assumed: BookState) -> BookState:
+        """Store *assumed* unless somebody else has begun the book, and return what is stored.
+
+        In no transaction: one that stays open would hold up everybody else who begins the book.
+        """
+        if (known := self.remembered(assumed.book)) is not None:
+            return known
+        try:
+            await self._books.insert_one(assumed.to_document())
+        except DuplicateKeyError:
+            return await self._read(assumed.book) or assumed
+        begun = replace(assumed, is_assumed=False)
+        self._known[assumed.book] = (self._monotonic(), begun)
+        return begun
 
     def forget(self, book: str) -> None:
         """Read the state of *book* again before it is used the next time."""
@@ -92,21 +109,13 @@ class BookStates:
         self._known[book] = (self._monotonic(), state)
         return state
 
-    async def _begin(self, book: str, *, running_balances: bool, fields: tuple[str, ...]) -> BookState:
+    async def _assumed(self, book: str, *, running_balances: bool, fields: tuple[str, ...]) -> BookState:
         older = running_balances and await self._legs.find_one({"book": book}, {"_id": 1}) is not None
-        if older:
+        if older and book not in self._warned:
+            self._warned.add(book)
             _logger.warning(
                 "Book %r has entries from before its running balances: balances are summed over the entries "
                 "until rebuild_balances() has run (medici rebuild).",
                 book,
             )
-        state = BookState(book, running_balances and not older, fields)
-        try:
-            await self._books.insert_one(state.to_document())
-        except DuplicateKeyError:
-            stored = await self._read(book)  # Another process was faster.
-            if stored is None:
-                raise
-            return stored
-        self._known[book] = (self._monotonic(), state)
-        return state
+        return BookState(book, running_balances and not older, fields, is_assumed=True)

@@ -16,6 +16,7 @@ from medici_py.backoff import backoff_secs
 from medici_py.change_events import ChangePosition, StoredChange, change_pipeline, read_change
 from medici_py.driver import ChangeStream, Database, adopt, capabilities, start_session, watch
 from medici_py.errors import MediciError, UnsupportedDeploymentError
+from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class ChangeFeed:
             ChangeStreamError: If the stream ended; its leaves say which case it is.
         """
         if self._read_ahead.empty() and (self._reader is None or self._reader.done()):
-            self._reader = asyncio.create_task(self._read(), name="medici_py.ChangeFeed")
+            self._reader = begin_task(self._read(), name="medici_py.ChangeFeed")
         item = await self._read_ahead.get()
         if isinstance(item, Exception):
             raise item

@@ -17,6 +17,7 @@ from medici_py.driver import belongings
 from medici_py.errors import MediciError
 from medici_py.shared_stream import SharedStream
 from medici_py.store import Store
+from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 
 _logger = logging.getLogger(__name__)
@@ -72,11 +73,11 @@ class ChangeHub:
         busy = seat.catching_up is not None and not seat.catching_up.done()
         if stream is None or busy or seat.is_live or seat.is_over or (seat.is_half_full and seat.waiting):
             return
-        seat.catching_up = asyncio.create_task(_catch_up(stream, seat), name="medici_py.catch_up")
+        seat.catching_up = begin_task(_catch_up(stream, seat), name="medici_py.catch_up")
 
     def abandon(self, seat: Seat) -> None:
         """Let *seat* leave as soon as the event loop has time for it."""
-        leaving = asyncio.get_running_loop().create_task(self.leave(seat))
+        leaving = begin_task(self.leave(seat), name="medici_py.leave")
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 

@@ -1,6 +1,6 @@
 """``medici verify`` and ``medici rebuild``: holding a book against its journals, and mending its balances."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import Enum
@@ -31,6 +31,9 @@ from medici_py.verify import VerifyProgress, VerifyReport, verify_book
 DIFFERENT = 1
 COULD_NOT = 2
 
+MAX_NAMED = 20
+"""So many books of a database are named to who has asked for another one."""
+
 Told = Callable[[str, int, int | None], None]
 """Takes what is being done, how much of it is, and of how much."""
 
@@ -55,12 +58,13 @@ def verify(
 ) -> None:
     """Recompute everything from the journals and name every difference, one a line.
 
-    Ends with status 0 if there is none, 1 if there are some, 2 if it could not be found out.
+    Ends with status 0 if there is none, 1 if there are some, 2 if it could not be found out: there is no such
+    book, for example.
     """
 
     async def ask(book: Book) -> VerifyReport:
         store = Store(book.database)
-        fields = _fields(dimensions, await _state(store, book.name))
+        fields = _fields(dimensions, await _known_state(store, book.name))
         with _progress_bar() as tell:
 
             def told(progress: VerifyProgress) -> None:
@@ -98,11 +102,14 @@ def rebuild(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make running balances what the legs give; begin to keep them, or stop. Asks first, unless --yes."""
+    """Make running balances what the legs give; begin to keep them, or stop. Asks first, unless --yes.
+
+    Ends with status 2 if there is no such book.
+    """
     address = Address(uri, database, book, shared_with_node=not running_balances)
 
     async def look(book: Book) -> BookState | None:
-        return await _state(Store(book.database), book.name)
+        return await _known_state(Store(book.database), book.name)
 
     async def ask(book: Book) -> RebuildReport:
         with _progress_bar() as tell:
@@ -130,9 +137,26 @@ def rebuild(
         typer.echo(cli_output.printable(_done(report)))
 
 
-async def _state(store: Store, book: str) -> BookState | None:
+async def _known_state(store: Store, book: str) -> BookState | None:
+    """Return how *book* is kept, if that is stored; end the command if there is no such book."""
     stored = await store.books.find_one({"_id": book})
+    if stored is None and not await _has_entries(store, book):
+        books = {*await store.transactions.distinct("book"), *await store.books.distinct("_id")}
+        fail(f"there is no book {book!r} in database {store.database.name!r}; {_named(books)}.", COULD_NOT)
     return None if stored is None else BookState.from_document(stored)
+
+
+async def _has_entries(store: Store, book: str) -> bool:
+    of_book = {"book": book}
+    # The legs first, which have an index for it.
+    return bool(await store.transactions.find_one(of_book) or await store.journals.find_one(of_book))
+
+
+def _named(books: Iterable[Any]) -> str:
+    names = sorted(repr(book) for book in books)
+    shown = ", ".join(names[:MAX_NAMED])
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"its books are {shown}{more}" if names else "it has none"
 
 
 def _fields(dimensions: list[str] | None, state: BookState | None) -> tuple[str, ...]:

@@ -252,6 +252,31 @@ class KeyWithoutJournal(Difference):
 
 
 @dataclass(frozen=True, slots=True)
+class UnregisteredTemplate(Difference):
+    """A template that made journals of the book and is not registered in the database.
+
+    Attributes:
+        code: Its code.
+        version: Its version.
+        journals: How many it made.
+        first: The one with the smallest id.
+    """
+
+    code: str
+    version: int
+    journals: int
+    first: Any
+
+    advice = "Register it as it was when they were posted; see register_templates()."
+
+    def _what(self) -> str:
+        return (
+            f"template {self.code} version {self.version}: it made {self.journals} journals, the first of "
+            f"them {self.first}, so it should be registered, it is not"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class WrongRunningBalance(Difference):
     """A running balance that is not the sum of its legs.
 

@@ -17,6 +17,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions, DatetimeConversion
+from pymongo import _csot
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -170,6 +171,20 @@ async def watch(
     # Motor opens lazily; entering it is what sends the command. PyMongo's is open already.
     await stream.__aenter__()
     return cast("ChangeStream", stream)
+
+
+def driver_secs_left() -> float | None:
+    """Return what is left of the time that the caller gave the driver by ``pymongo.timeout``, if it gave any.
+
+    Once that is zero or less, whatever is sent fails at once, with errors that look as if they could pass.
+    """
+    return _csot.remaining()
+
+
+def driver_time_is_up() -> bool:
+    """Whether the time is over that the caller gave the driver by ``pymongo.timeout``."""
+    left_secs = driver_secs_left()
+    return left_secs is not None and left_secs <= 0
 
 
 async def start_session(client: Client, **options: Any) -> AsyncClientSession:

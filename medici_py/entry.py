@@ -8,7 +8,7 @@ the same documents, and the server refuses the second copy.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -24,6 +24,9 @@ from medici_py.journal_header import JournalHeader
 from medici_py.leg_fields import entry_instant, entry_object_id, entry_text, split_extra
 from medici_py.money import EXACT, ZERO, AmountLike, exact_sum, parse_amount
 from medici_py.object_ids import new_object_id
+
+if TYPE_CHECKING:
+    from medici_py.templates import TransactionTemplate
 
 MAX_KEY_BYTES = 512
 """The longest idempotency key, in UTF-8."""
@@ -102,7 +105,7 @@ class Entry:
         )
         self.key = None if key is None else _entry_key(key)
         self.header: JournalHeader | None = None
-        self.template: TransactionTemplate[Any] | None = None
+        self.template: TransactionTemplate[Any] | None = None  # of which all legs are, once it is set
         self._poster = poster
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
@@ -301,6 +304,11 @@ class Entry:
         bounds: tuple[Decimal | None, Decimal | None],
     ) -> Self:
         self._refuse_if_sealed()
+        if self.template is not None:
+            raise TransactionError(
+                f"Entry {self.memo!r} has the legs of template {self.template} and takes no others; begin an "
+                "entry of its own for them, or change the template and raise its version."
+            )
         fields, meta = split_extra(extra, self.rules)
         self.rules.check_account(path, fields, meta)
         self._legs.append(Leg(new_object_id(), path, debit, credit, fields, meta, *bounds))
@@ -310,13 +318,6 @@ class Entry:
         if self._sealed:
             raise TransactionError(
                 f"Entry {self.memo!r} was committed already as journal {self.id}; begin a new one."
-            )
-
-    def _refuse_if_headed(self) -> None:
-        if self.template is not None:
-            raise TransactionError(
-                f"Entry {self.memo!r} has the legs of template {self.template} and takes no others; begin an "
-                "entry of its own for them, or raise the template's version."
             )
 
 

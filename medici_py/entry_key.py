@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 import bson
-from bson import ObjectId
+from bson import Int64, ObjectId
 from bson.codec_options import DEFAULT_CODEC_OPTIONS, CodecOptions
 
 from medici_py.documents import Transaction
@@ -105,7 +105,7 @@ def content_digest(
 ) -> bytes:
     """Return a digest that entries share if memo, accounts, sides, amounts and extra keys are the same.
 
-    The order of legs and of keys does not matter.
+    The order of legs and of keys does not matter, nor does the width in which MongoDB stores an integer.
 
     Args:
         memo: The entry's.
@@ -140,6 +140,8 @@ def _ordered(value: Any) -> Any:
             return {key: _ordered(value[key]) for key in sorted(value)}
         case list():
             return [_ordered(item) for item in value]
+        case Int64():
+            return int(value)  # MongoDB's own width of a number that is the same
         case _:
             return value
 

@@ -8,7 +8,7 @@ allowed stands in the message, and the facts are attributes::
       InvalidAccountPathError          400   an account that cannot be posted to
         InvalidAccountPathLengthError  400   deeper than the book allows
       TransactionError                 400   an entry that was refused; nothing was written
-        DuplicateEntryError            400   posted before, or with other content under its key
+        DuplicateEntryError            400   another entry stands under its key
         InsufficientBalanceError       400   the account would fall below its bound
         BalanceLimitError              400   the account would rise above its bound
         AccountNotAllowedError         400   an account, or a value there, that the book does not have
@@ -340,7 +340,7 @@ class TemplateChangedError(TemplateError):
 
 
 class UnknownTemplateError(TemplateError):
-    """No template is registered under the code.
+    """No template is registered under the code, or under the version that was to be posted with.
 
     Attributes:
         known: The codes that are, sorted.

@@ -2,27 +2,32 @@
 
 It takes whatever is waiting, up to a bound, without a timer: a lone caller waits for nobody, and while one
 transaction is under way the next callers gather. If a shared transaction fails for a reason that one of
-them may own, it is halved until that one is alone. Nothing is kept from a transaction that failed.
+them may own, it is halved until that one is alone. Those that meet an open transaction of somebody else's,
+which stays open for as long as that one likes, go on trying apart from the others. Nothing is kept from a
+transaction that failed.
 
 It knows nothing of journals: what a unit is and how units are committed together is given.
 """
 
 import asyncio
+import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from medici_py.errors import UnknownOutcomeError, UnsupportedDeploymentError
-from medici_py.retry import is_write_conflict
+from medici_py.retry import DEADLINE_SECS, conflict_pause_secs, is_write_conflict
+from medici_py.task_begin import begin_task
+from medici_py.waiting_units import HeldUp, Waiting, WaitingQueue
 
 U = TypeVar("U")
 R = TypeVar("R")
 
 LANES = 2
+LANES_APART = 8
 SHARE_FROM = 32
 MAX_UNITS = 512
 MAX_WEIGHT = 4_096
@@ -62,56 +67,51 @@ class CommitStats:
     waiting: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting(Generic[U, R]):
-    unit: U
-    future: "asyncio.Future[R]"
-    since: float
-
-    def answer(self, answer: R | BaseException) -> None:
-        if self.future.done():
-            return  # The caller was cancelled and no longer listens.
-        if isinstance(answer, BaseException):
-            self.future.set_exception(answer)
-        else:
-            self.future.set_result(answer)
-
-
 class GroupCommitter(Generic[U, R]):
     """Gathers units and commits them together.
 
     Up to `LANES` transactions are under way, so that the server works on one while the next is made ready.
     Units that may conflict with each other (they look at balances, or lock) wait in a queue of their own and
     are in one transaction at a time, which has no others: whatever they wait for, the others do not. Within
-    its kind each unit keeps its turn. Tasks live only while there is something to do. All of it belongs to
-    one event loop.
+    its kind each unit keeps its turn.
+
+    Units that meet an open transaction of somebody else's leave their queue, and with them all that come
+    for the same: they are tried again and again, one try at a time for what they have in common, beside the
+    lanes, until they get through, and may be passed by others meanwhile. Tasks live only while there is
+    something to do. All of it belongs to one event loop.
 
     Args:
         commit: Commits units in one transaction. Its second argument bounds the tries that a write conflict
-            may cost, None for no bound. It returns each unit's result or own error; if it raises, nothing
-            of any unit was written.
+            may cost. It returns each unit's result or own error; if it raises, nothing of any unit was
+            written.
         weight: How heavy a unit is; a transaction takes units up to `MAX_WEIGHT`.
         exclusive: Whether a unit may conflict with other such units in another transaction.
+        claims: What a unit may have to wait for while somebody else's transaction has it. Asked only after
+            there was a conflict.
         max_waiting: Units that may wait or be under way; further callers wait for room.
     """
 
     def __init__(
         self,
-        commit: Callable[[Sequence[U], int | None], Awaitable[Sequence[R | Exception]]],
+        commit: Callable[[Sequence[U], int], Awaitable[Sequence[R | Exception]]],
         *,
         weight: Callable[[U], int],
         exclusive: Callable[[U], bool] = lambda _: False,
+        claims: Callable[[U], Sequence[Hashable]] = lambda _: (),
         max_waiting: int = MAX_WAITING,
     ) -> None:
         self._commit = commit
         self._weight = weight
         self._exclusive = exclusive
-        self._waiting: deque[_Waiting[U, R]] = deque()
-        self._waiting_exclusive: deque[_Waiting[U, R]] = deque()
+        self._claims = claims
+        self._waiting: WaitingQueue[U, R] = WaitingQueue()
+        self._waiting_exclusive: WaitingQueue[U, R] = WaitingQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Semaphore(max_waiting)
         self._lanes: set[asyncio.Task[None]] = set()
-        self._alone: set[asyncio.Task[None]] = set()
+        self._apart: dict[asyncio.Task[None], HeldUp[U, R]] = {}
+        self._lanes_apart = asyncio.Semaphore(LANES_APART)
+        self._held_up: dict[Hashable, HeldUp[U, R]] = {}
         self._busy = 0
         self._under_way: set[asyncio.Event] = set()
         self._has_exclusive = False
@@ -120,7 +120,8 @@ class GroupCommitter(Generic[U, R]):
     @property
     def stats(self) -> CommitStats:
         """What it has done so far."""
-        return replace(self._stats, waiting=len(self._waiting) + len(self._waiting_exclusive))
+        held_up = sum(len(held.queue) for held in self._apart.values())
+        return replace(self._stats, waiting=len(self._waiting) + len(self._waiting_exclusive) + held_up)
 
     def count_retry(self) -> None:
         """Count a try of a transaction after its first."""
@@ -130,14 +131,12 @@ class GroupCommitter(Generic[U, R]):
         """Wait until the transactions that are under way now have ended, whoever waits for them."""
         for under_way in list(self._under_way):
             await under_way.wait()
-        if self._alone:
-            await asyncio.wait(set(self._alone))
 
     async def submit(self, unit: U) -> R:
         """Commit *unit*, together with whatever else is waiting, and return its answer.
 
-        Cancelling the call withdraws the unit if its transaction has not begun; afterwards it is committed
-        all the same.
+        Cancelling the call withdraws the unit if no transaction that holds it is under way; else that goes
+        on all the same.
 
         Raises:
             Exception: Whatever the unit's own answer is.
@@ -145,18 +144,19 @@ class GroupCommitter(Generic[U, R]):
         await self._room.acquire()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # Asked once: each time is a system call.
-        waiting: _Waiting[U, R] = _Waiting(unit, self._loop.create_future(), time.monotonic())
+        waiting: Waiting[U, R] = Waiting(unit, self._loop.create_future(), time.monotonic())
         (self._waiting_exclusive if self._exclusive(unit) else self._waiting).append(waiting)
         self._open_lane()
         try:
             return await waiting.future
         finally:
+            if waiting.queue is not None:
+                waiting.queue.remove(waiting)
             self._room.release()
 
     def _open_lane(self) -> None:
         if len(self._lanes) < LANES:
-            lane = asyncio.create_task(self._drain(), name="medici_py.GroupCommitter")
-            self._lanes.add(lane)
+            self._lanes.add(begin_task(self._drain(), name="medici_py.GroupCommitter"))
 
     async def _drain(self) -> None:
         try:
@@ -167,13 +167,9 @@ class GroupCommitter(Generic[U, R]):
                     continue
                 self._has_exclusive = self._has_exclusive or exclusive
                 self._busy += 1
-                under_way = asyncio.Event()
-                self._under_way.add(under_way)
                 try:
-                    await self._settle(batch)
+                    await self._settle(batch, _SHARED_TRIES, home=queue)
                 finally:
-                    under_way.set()
-                    self._under_way.discard(under_way)
                     self._busy -= 1
                     self._has_exclusive = self._has_exclusive and not exclusive
                 if len(batch) > 1:
@@ -182,83 +178,167 @@ class GroupCommitter(Generic[U, R]):
         except asyncio.CancelledError:
             # The loop is being closed: whoever waits is told, and nothing more is begun.
             for queue in (self._waiting, self._waiting_exclusive):
-                while queue:
-                    queue.popleft().future.cancel()
+                for one in queue.remove_all():
+                    one.future.cancel()
             raise
         finally:
             # At once, so that whoever comes next begins another lane.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _next_queue(self) -> deque[_Waiting[U, R]]:
+    def _next_queue(self) -> WaitingQueue[U, R]:
         """Return the queue whose turn it is: that of the longest wait. An empty one if there is none."""
         if not self._waiting_exclusive or self._has_exclusive:
             return self._waiting
-        if not self._waiting or self._waiting_exclusive[0].since < self._waiting[0].since:
+        if not self._waiting or self._waiting_exclusive.first.since < self._waiting.first.since:
             return self._waiting_exclusive
         return self._waiting
 
-    def _take(self, queue: deque[_Waiting[U, R]]) -> list[_Waiting[U, R]]:
-        """Take the next batch of *queue*; nothing if all its callers have been cancelled."""
-        batch: list[_Waiting[U, R]] = []
-        weight = 0
+    def _take(self, queue: WaitingQueue[U, R]) -> list[Waiting[U, R]]:
+        """Take the next batch of *queue*; nothing if all in it are withdrawn, or held up with others."""
         limit = MAX_UNITS
         if queue is self._waiting and not self._busy and len(queue) >= SHARE_FROM:
             # Half of a crowd for each lane: they would otherwise all come back to the same one.
             limit = min(limit, len(queue) // LANES)
-        while queue and len(batch) < limit:
-            one = queue[0]
-            if not one.future.done():
-                weight += self._weight(one.unit)
-                if batch and weight > MAX_WEIGHT:
-                    break
-                batch.append(one)
-            queue.popleft()
+        batch = self._pop(queue, limit, may_be_held_up=bool(self._held_up))
         if self._next_queue():
             self._open_lane()
         self._count_waits(batch)
         return batch
 
-    async def _settle(self, batch: Sequence[_Waiting[U, R]]) -> None:
-        """Commit *batch*, and tell every caller of it if the lane is cancelled."""
+    def _pop(
+        self, queue: WaitingQueue[U, R], limit: int, *, may_be_held_up: bool = False
+    ) -> list[Waiting[U, R]]:
+        """Take up to *limit* units; those that come for what others are held up by are sent to wait there."""
+        batch: list[Waiting[U, R]] = []
+        weight = 0
+        while queue and len(batch) < limit:
+            one = queue.first
+            if one.future.done():
+                queue.remove(one)  # Its caller was cancelled.
+                continue
+            held = self._holding(self._claims(one.unit)) if may_be_held_up else None
+            if held is not None:
+                queue.remove(one)
+                held.queue.append(one)
+                continue
+            weight += self._weight(one.unit)
+            if batch and weight > MAX_WEIGHT:
+                break
+            queue.remove(one)
+            batch.append(one)
+        return batch
+
+    def _holding(self, claims: Iterable[Hashable]) -> HeldUp[U, R] | None:
+        return next((self._held_up[claim] for claim in claims if claim in self._held_up), None)
+
+    async def _settle(
+        self,
+        batch: Sequence[Waiting[U, R]],
+        tries: int,
+        *,
+        home: WaitingQueue[U, R],
+        held: HeldUp[U, R] | None = None,
+    ) -> None:
+        """Commit *batch*, of queue *home*, and tell every caller of it if the task is cancelled."""
+        under_way = asyncio.Event()
+        self._under_way.add(under_way)
         try:
-            await self._settle_parts(batch)
+            await self._settle_parts(batch, tries, home, held)
         except asyncio.CancelledError:
             for one in batch:
                 one.future.cancel()
             raise
+        finally:
+            under_way.set()
+            self._under_way.discard(under_way)
 
-    async def _settle_parts(self, batch: Sequence[_Waiting[U, R]]) -> None:
+    async def _settle_parts(
+        self, batch: Sequence[Waiting[U, R]], tries: int, home: WaitingQueue[U, R], held: HeldUp[U, R] | None
+    ) -> None:
         """Commit *batch*; whoever cannot be committed with the others is tried without them."""
+        batch = [one for one in batch if not one.future.done()]
+        if not batch:
+            return
         try:
-            await self._try(batch, _SHARED_TRIES)
+            await self._try(batch, tries)
         except Exception as exc:  # noqa: BLE001 - every caller gets an answer
-            if len(batch) > 1 and may_be_owned(exc):
+            parts = self._parts(batch, exc)
+            if len(parts) > 1:
                 self._stats = replace(self._stats, splits=self._stats.splits + 1)
-                middle = len(batch) // 2
-                await self._settle_parts(batch[:middle])
-                await self._settle_parts(batch[middle:])
+                for part in parts:
+                    await self._settle_parts(part, 1, home, held)
             elif is_write_conflict(exc):
-                # It meets somebody else's open transaction: the others do not wait for that.
-                self._try_alone(batch)
+                self._hold_up(batch, exc, home, held)
             else:
                 self._fail(batch, exc)
 
-    def _try_alone(self, batch: Sequence[_Waiting[U, R]]) -> None:
+    def _parts(self, batch: Sequence[Waiting[U, R]], error: Exception) -> Sequence[Sequence[Waiting[U, R]]]:
+        """Return the halves of *batch*, if some of it may own *error* without the rest; else it alone."""
+        if not may_be_owned(error):
+            return [batch]
+        alike: dict[object, list[Waiting[U, R]]] = {}
         for one in batch:
-            task = asyncio.create_task(self._until_settled(one), name="medici_py.GroupCommitter.alone")
-            self._alone.add(task)
-            task.add_done_callback(self._alone.discard)
+            # Those that wait for the same are not told apart by trying them one by one.
+            kind = frozenset(self._claims(one.unit)) if is_write_conflict(error) else one
+            alike.setdefault(kind, []).append(one)
+        kinds = list(alike.values())
+        middle = len(kinds) // 2
+        halves = kinds[:middle], kinds[middle:]
+        return [[one for kind in half for one in kind] for half in halves if half]
 
-    async def _until_settled(self, one: _Waiting[U, R]) -> None:
+    def _hold_up(
+        self,
+        batch: Sequence[Waiting[U, R]],
+        error: Exception,
+        home: WaitingQueue[U, R],
+        held: HeldUp[U, R] | None,
+    ) -> None:
+        """Let *batch*, which met an open transaction of somebody else's, go on trying apart."""
+        claims = self._claims(batch[0].unit)
+        held = held or self._holding(claims)
+        if held is None:
+            held = HeldUp(home)
+            self._held_up.update(dict.fromkeys(claims, held))
+            task = begin_task(self._go_on_apart(held), name="medici_py.GroupCommitter.apart")
+            self._apart[task] = held
+        held.count_conflict()
+        too_old = time.monotonic() - DEADLINE_SECS
+        for one in batch:
+            if one.since < too_old:
+                self._fail([one], error)
+            else:
+                held.queue.append(one)
+
+    async def _go_on_apart(self, held: HeldUp[U, R]) -> None:
+        """Try those that are held up until some of them, and then all that wait, get through."""
         try:
-            await self._try([one], None)
+            while held.queue:
+                if held.conflicts:
+                    jitter = random.random()  # noqa: S311 - spreads retries, no secret
+                    await asyncio.sleep(conflict_pause_secs(held.conflicts, jitter))
+                async with self._lanes_apart:
+                    conflicts = held.conflicts
+                    batch = self._pop(held.queue, min(held.at_once, MAX_UNITS))
+                    are_all = not held.queue
+                    self.count_retry()
+                    await self._settle(batch, 1, home=held.home, held=held)
+                if held.conflicts == conflicts:
+                    held.count_success()
+                    if are_all:
+                        break
         except asyncio.CancelledError:
-            one.future.cancel()
+            for one in held.queue.remove_all():
+                one.future.cancel()
             raise
-        except Exception as exc:  # noqa: BLE001 - the caller gets it
-            self._fail([one], exc)
+        finally:
+            self._held_up = {claim: other for claim, other in self._held_up.items() if other is not held}
+            self._apart.pop(cast("asyncio.Task[None]", asyncio.current_task()))
+            if held.queue:
+                # Nothing holds them up any more: they share transactions with the others again.
+                held.home.put_first(held.queue.remove_all())
+                self._open_lane()
 
-    async def _try(self, batch: Sequence[_Waiting[U, R]], tries: int | None) -> None:
+    async def _try(self, batch: Sequence[Waiting[U, R]], tries: int) -> None:
         began = time.monotonic()
         answers = await self._commit([one.unit for one in batch], tries)
         refused = sum(isinstance(answer, Exception) for answer in answers)
@@ -274,12 +354,12 @@ class GroupCommitter(Generic[U, R]):
         for one, answer in zip(batch, answers, strict=True):
             one.answer(answer)
 
-    def _fail(self, batch: Sequence[_Waiting[U, R]], error: Exception) -> None:
+    def _fail(self, batch: Sequence[Waiting[U, R]], error: Exception) -> None:
         self._stats = replace(self._stats, refused=self._stats.refused + len(batch))
         for one in batch:
             one.answer(error)
 
-    def _count_waits(self, batch: Sequence[_Waiting[U, R]]) -> None:
+    def _count_waits(self, batch: Sequence[Waiting[U, R]]) -> None:
         now = time.monotonic()
         waits = [now - one.since for one in batch]
         self._stats = replace(

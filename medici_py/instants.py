@@ -21,6 +21,11 @@ def to_millisecond(instant: dt.datetime) -> dt.datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
+def no_earlier(instant: dt.datetime, bound: dt.datetime | None) -> dt.datetime:
+    """Return *instant*, or *bound* if there is one and it is later."""
+    return instant if bound is None or instant >= bound else bound
+
+
 def parse_instant(value: InstantLike) -> dt.datetime:
     """Read an instant: an aware datetime, milliseconds since 1970, digits, or ISO 8601 text.
 

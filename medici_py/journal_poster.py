@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
@@ -13,12 +14,17 @@ from medici_py.entry import Entry, WriteLocks, lock_targets
 from medici_py.entry_documents import leg_documents
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import TransactionError
+from medici_py.posting import OutdatedPlanError
 from medici_py.posting_answers import Journals
 from medici_py.posting_desk import PostingDesk
 from medici_py.posting_desks import desk_of
 from medici_py.posting_plan import Plan, plan_entry
 from medici_py.store import Store
+from medici_py.template_registry import require_registered
 from medici_py.under_way import UnderWay
+
+Entries: TypeAlias = Sequence[tuple[Entry, "JournalPoster"]]
+"""Entries that stand or fall together, each with the poster of its book."""
 
 
 class JournalPoster:
@@ -92,8 +98,11 @@ class JournalPoster:
         """
         with self.under_way:
             desk = self.desk
-            plan = await self._plan(desk, entry, writelock_accounts)
-            (journal,) = await self._post(desk, (plan,), session)
+            plan = await self.plan(desk, entry, writelock_accounts)
+            try:
+                (journal,) = await self._post(desk, (plan,), session)
+            except OutdatedPlanError:
+                (journal,) = await self.post_together([(entry, self)], session, writelock_accounts)
             return journal
 
     async def preview(self, entry: Entry, *, session: AsyncClientSession | None) -> Journal:
@@ -102,25 +111,73 @@ class JournalPoster:
         Raises:
             TransactionError: If `post` would refuse it; or if *session* has an open transaction.
         """
+        with self.under_way:
+            (journal,) = await self.preview_together([(entry, self)], session)
+            return journal
+
+    async def post_together(
+        self,
+        entries: "Entries",
+        session: AsyncClientSession | None,
+        writelock_accounts: WriteLocks | None = None,
+    ) -> Journals:
+        """Post *entries*, of books of one database, all or nothing; see `PostingDesk.post`.
+
+        Args:
+            entries: Each with the poster of its book.
+            session: The caller's session, if any.
+            writelock_accounts: Accounts to lock.
+        """
+
+        async def post(plans: Sequence[Plan]) -> Journals:
+            return await self._post(self.desk, plans, session)
+
+        return await self._planned(entries, writelock_accounts, post)
+
+    async def preview_together(self, entries: "Entries", session: AsyncClientSession | None) -> Journals:
+        """Return the journals that `post_together` would, and write nothing.
+
+        Raises:
+            TransactionError: If it would refuse them; or if *session* has an open transaction.
+        """
         if has_transaction(session):
             raise TransactionError(
                 "A dry run needs a transaction of its own, which it rolls back; give a session without one."
             )
-        with self.under_way:
-            plan = await self.plan(entry, None)
-            (journal,) = await self.desk.preview(session, [plan])
-            return journal
 
-    async def plan(self, entry: Entry, writelock_accounts: WriteLocks | None) -> Plan:
+        async def preview(plans: Sequence[Plan]) -> Journals:
+            return await self.desk.preview(session, plans)
+
+        return await self._planned(entries, None, preview)
+
+    async def _planned(
+        self,
+        entries: "Entries",
+        writelock_accounts: WriteLocks | None,
+        act: Callable[[Sequence[Plan]], Awaitable[Journals]],
+    ) -> Journals:
+        """Make *entries* ready and act; once more if somebody else begins a book of theirs meanwhile."""
+        desk = self.desk
+
+        async def plans() -> list[Plan]:
+            return [await poster.plan(desk, entry, writelock_accounts) for entry, poster in entries]
+
+        try:
+            return await act(await plans())
+        except OutdatedPlanError:
+            # How the book is kept is stored now, and cannot be outdated again.
+            return await act(await plans())
+
+    async def plan(self, desk: PostingDesk, entry: Entry, writelock_accounts: WriteLocks | None) -> Plan:
         """Make *entry* ready to be posted.
 
         Raises:
             TransactionError: If its legs do not fit the book's transaction model.
+            TemplateError: If the template that made them is not registered, or not as it is.
             RunningBalancesError: If the book must not be written without running balances.
         """
-        return await self._plan(self.desk, entry, writelock_accounts)
-
-    async def _plan(self, desk: PostingDesk, entry: Entry, writelock_accounts: WriteLocks | None) -> Plan:
+        if entry.template is not None:
+            await require_registered(self._store.database, entry.template)
         if writelock_accounts is None:
             locks: Sequence[str] = ()
         else:
@@ -132,10 +189,6 @@ class JournalPoster:
         if state is None:
             state = await desk.state_for_posting(rules, running_balances=kept)
         return plan_entry(entry, state, locks=locks, clock=self._clock)
-
-    def post_plans(self, plans: Sequence[Plan], session: AsyncClientSession | None) -> Awaitable[Journals]:
-        """Post *plans*, all or nothing; see `PostingDesk.post`."""
-        return self._post(self.desk, plans, session)
 
     def _post(
         self, desk: PostingDesk, plans: Sequence[Plan], session: AsyncClientSession | None

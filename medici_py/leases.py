@@ -39,6 +39,7 @@ from medici_py.driver import (
     capabilities,
 )
 from medici_py.errors import InvalidQueryError, MediciError, UnsupportedDeploymentError
+from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 
 LEASES = "medici_py_leases"
@@ -186,9 +187,7 @@ class Lease:
             return None
         self._token, self._renewed_at = int(found["token"]), sent_at
         self.lost.clear()
-        self._renewer = asyncio.create_task(
-            self._renew_until_lost(self._token), name=f"medici_py.Lease {self.name}"
-        )
+        self._renewer = begin_task(self._renew_until_lost(self._token), name=f"medici_py.Lease {self.name}")
         return self._token
 
     async def acquire(self, timeout_secs: float | None = None) -> int:

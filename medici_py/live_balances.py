@@ -29,6 +29,7 @@ from medici_py.change_feed import ChangeFeed, ChangeStreamInterruptedError, Feed
 from medici_py.errors import InvalidQueryError, MediciError
 from medici_py.live_ledger import LiveLedger
 from medici_py.sums import Sums
+from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import BookShape, read_turnover
 from medici_py.turnover_table import DimensionValues
@@ -140,7 +141,7 @@ class LiveBalances:
             if self._follower is not None:
                 return
             await self._load()
-            self._follower = asyncio.create_task(self._follow_for_ever(), name="medici_py.LiveBalances")
+            self._follower = begin_task(self._follow_for_ever(), name="medici_py.LiveBalances")
 
     async def close(self) -> None:
         """Stop following and close the cursor on the server. Idempotent; balances stay as they are."""

@@ -17,11 +17,14 @@ from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from medici_py.balances import Balance, EntrySums
+from medici_py.book_state import kept_alike
+from medici_py.book_states import BookStates
 from medici_py.decisions import Facts, Replays, Unit, Verdict, all_stand, decide
 from medici_py.documents import Journal
 from medici_py.driver import Document
 from medici_py.entry_documents import journal_document, leg_documents
 from medici_py.entry_key import UsedKey, key_id
+from medici_py.instants import no_earlier
 from medici_py.money import EXACT
 from medici_py.posting_plan import (
     Plan,
@@ -57,6 +60,10 @@ class Written:
     journals: Mapping[ObjectId, Journal]
 
 
+class OutdatedPlanError(Exception):
+    """The book has been begun meanwhile, in another way than a plan assumes; nothing was written."""
+
+
 class EntryWriter:
     """Writes units of entries in a transaction that somebody else begins and commits.
 
@@ -64,11 +71,13 @@ class EntryWriter:
 
     Args:
         store: The database.
+        states: How the books are kept.
         guarding_stripes: Knows which stripes there are of transactions that check bounds.
     """
 
-    def __init__(self, store: Store, guarding_stripes: StripePool) -> None:
+    def __init__(self, store: Store, states: BookStates, guarding_stripes: StripePool) -> None:
         self._store = store
+        self._states = states
         self._guarding_stripes = guarding_stripes
 
     async def write(
@@ -88,6 +97,9 @@ class EntryWriter:
             stripe: The transaction's own stripe of running balances; a guarding one if any unit has bounds.
             tried: Journals of these entries that may stand already.
             only_judge: Whether nothing may be written.
+
+        Raises:
+            OutdatedPlanError: If the book of a plan is not kept as that assumes.
         """
         plans = [plan for unit in units for plan in unit]
         guarded = guarded_rows(plans)
@@ -111,11 +123,18 @@ class EntryWriter:
         recorded = _recorded(standing)
         if only_judge:
             return Written(verdicts, _unwritten(recorded))
+        await self._begin_books(standing)
         await self._add_to_rows(recorded, stripe=stripe, guarding=guarding, session=session)
         journals = await self._insert(recorded, session)
         await self._insert_keys(standing, session)
         await self._lock(recorded, session)
         return Written(verdicts, journals)
+
+    async def _begin_books(self, standing: Sequence[Plan]) -> None:
+        """Store how the books are kept of which nothing is stored yet."""
+        for state in dict.fromkeys([plan.begins for plan in standing if plan.begins is not None]):
+            if not kept_alike(state, await self._states.begin(state)):
+                raise OutdatedPlanError(state.book)
 
     async def _used_keys(
         self, plans: Sequence[Plan], session: AsyncClientSession | None
@@ -214,10 +233,13 @@ class EntryWriter:
 
 
 def _recorded(standing: Sequence[Plan]) -> list[tuple[Plan, datetime]]:
-    """Give each plan its recorded time: one reading of its clock for all that commit together."""
+    """Give each plan its recorded time: one reading of its clock for all that commit together.
+
+    A clock so slow that its time has been rolled up is not believed: the roll-ups would lack the entry.
+    """
     clocks = {id(plan.clock): plan.clock for plan in standing}
     now = {place: clock() for place, clock in clocks.items()}
-    return [(plan, now[id(plan.clock)]) for plan in standing]
+    return [(plan, no_earlier(now[id(plan.clock)], plan.recorded_from)) for plan in standing]
 
 
 def _journals(

@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar
 
 from bson import ObjectId
 from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, NetworkTimeout, PyMongoError
 
 from medici_py.book_state import BookState
 from medici_py.book_states import BookStates
+from medici_py.claims import claims
 from medici_py.decisions import Unit
-from medici_py.driver import has_transaction, start_session
+from medici_py.driver import driver_secs_left, start_session
 from medici_py.entry_rules import EntryRules
 from medici_py.errors import DuplicateEntryError, TransactionError, UnknownOutcomeError
 from medici_py.group_commit import CommitStats, GroupCommitter
@@ -50,11 +51,11 @@ class PostingDesk:
         self._states = BookStates(store.books, store.transactions)
         self._stripes = StripePool(store.stripes, utc_now)
         self._guarding_stripes = StripePool(store.stripes, utc_now, guarding=True)
-        self._writer = EntryWriter(store, self._guarding_stripes)
+        self._writer = EntryWriter(store, self._states, self._guarding_stripes)
         self._answers = Answers(store)
         self._lanes = asyncio.Semaphore(LANES)
         self._committer: GroupCommitter[Unit, Journals] = GroupCommitter(
-            self._commit, weight=_weight, exclusive=_is_exclusive
+            self._commit, weight=_weight, exclusive=_is_exclusive, claims=claims
         )
 
     @property
@@ -75,7 +76,7 @@ class PostingDesk:
         return None if state is None or (state.running_balances and not running_balances) else state
 
     async def state_for_posting(self, rules: EntryRules, *, running_balances: bool) -> BookState:
-        """Return how the book of *rules* is kept; see `BookStates.for_posting`."""
+        """Return how the book of *rules* is kept, or is to be; see `BookStates.for_posting`."""
         if not self._store.capabilities.transactions:
             return BookState(rules.book, running_balances=False, fields=rules.dimension_fields)
         try:
@@ -108,7 +109,7 @@ class PostingDesk:
             UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         try:
-            return await (self._committer.submit(unit) if shared else self._alone(None, unit))
+            return await (self._share(unit) if shared else self._alone(None, unit))
         except _NAMED_HERE as exc:
             _raise_named(exc, unit)
 
@@ -148,9 +149,10 @@ class PostingDesk:
 
     async def preview(self, session: AsyncClientSession | None, unit: Unit) -> Journals:
         """Write *unit* in a transaction that is rolled back, and return what `post` would."""
-        stripe = 0
+        # How a book is kept is not stored for entries that will not be.
+        unit = [plan._replace(begins=None) for plan in unit]
 
-        async def write_and_roll_back(joined: AsyncClientSession | None) -> Journals:
+        async def write_and_roll_back(joined: AsyncClientSession | None, stripe: int) -> Journals:
             # Without transactions nothing could be rolled back, so nothing is written.
             only_judge = not self._store.capabilities.transactions
             written = await self._write([unit], joined, stripe, only_judge=only_judge)
@@ -158,8 +160,7 @@ class PostingDesk:
             raise _RolledBackError(answer)
 
         try:
-            async with self.stripe(None, guarding=_has_guards([unit])) as stripe:
-                await self._in_transaction(session, write_and_roll_back, conflicts=None)
+            await self.in_transaction(session, write_and_roll_back, guarding=_has_guards([unit]))
         except _RolledBackError as exc:
             answer = exc.answer
         except _NAMED_HERE as exc:
@@ -179,34 +180,59 @@ class PostingDesk:
             await self._stripes.release()
             await self._guarding_stripes.release()
 
-    @contextlib.asynccontextmanager
-    async def stripe(
-        self, session: AsyncClientSession | None, *, shared: bool = False, guarding: bool = False
-    ) -> AsyncIterator[int]:
-        """Give the stripe of a transaction: of the one open in a caller's session, or of one of our own.
+    async def stripe_of(self, session: AsyncClientSession) -> int:
+        """Return the stripe of the transaction that is open in a caller's session.
+
+        It is a guarding one, since in that transaction other entries may have bounds.
+        """
+        return await self._guarding_stripes.of_session(session)
+
+    async def in_transaction(
+        self,
+        session: AsyncClientSession | None,
+        body: Callable[[AsyncClientSession | None, int], Awaitable[T]],
+        *,
+        guarding: bool = False,
+        shared: bool = False,
+        conflicts: int | None = None,
+    ) -> T:
+        """Run *body* in a transaction of its own, with a stripe of its own.
+
+        Each try has one of the `LANES` and a stripe, and gives both back before the pause that follows it:
+        who waits for somebody else's open transaction keeps nobody from posting.
 
         Args:
-            session: The caller's session, if any. In its transaction other entries may have bounds.
+            session: A caller's session, which has no transaction open; None for one of our own.
+            body: What runs inside, with the session and the stripe; as often as it takes.
             guarding: Whether the transaction checks bounds.
-            shared: Whether the transaction is the shared committer's, which bounds itself. It waits for no
-                lane: those may all be taken by entries that wait for somebody else's open transaction.
+            shared: Whether the transaction is the shared committer's, which waits for no lane.
+            conflicts: The write conflict of so many tries is passed on; None for no such bound.
         """
-        if has_transaction(session) and session is not None:
-            yield await self._guarding_stripes.of_session(session)
-        elif not self._store.capabilities.transactions:
-            yield CORRECTIONS
-        else:
-            lane = contextlib.nullcontext() if shared else self._lanes
-            pool = self._guarding_stripes if guarding else self._stripes
-            async with lane, pool.stripe() as stripe:
-                yield stripe
+        if not self._store.capabilities.transactions:
+            return await body(None, CORRECTIONS)
+        pool = self._guarding_stripes if guarding else self._stripes
+        stripe = CORRECTIONS
+
+        @contextlib.asynccontextmanager
+        async def turn() -> AsyncIterator[None]:
+            nonlocal stripe
+            async with contextlib.nullcontext() if shared else self._lanes, pool.stripe() as stripe:
+                yield
+
+        async def run(joined: AsyncClientSession) -> T:
+            return await body(joined, stripe)
+
+        if session is not None:
+            return await run_in_session(session, run, conflicts=conflicts, turn=turn)
+        async with await start_session(self._store.client) as own:
+            return await run_in_session(own, run, conflicts=conflicts, turn=turn)
 
     async def _commit(
         self, units: Sequence[Unit], tries: int | None, *, session: AsyncClientSession | None = None
     ) -> Sequence[Journals | Exception]:
         began = 0
 
-        async def write(joined: AsyncClientSession | None) -> Written:
+        async def write(joined: AsyncClientSession | None, stripe: int) -> Written:
             nonlocal began
             began += 1
             if began > 1:
@@ -215,10 +241,10 @@ class PostingDesk:
             _mark_tried(units)
             return written
 
-        # Without a bound of its tries it is one entry, and may be at it for long.
+        # The committer bounds how many transactions it has under way, and how often each is tried.
         shared = tries is not None
-        async with self.stripe(None, shared=shared, guarding=_has_guards(units)) as stripe:
-            written = await self._in_transaction(session, write, conflicts=tries)
+        guarding = _has_guards(units)
+        written = await self.in_transaction(session, write, guarding=guarding, shared=shared, conflicts=tries)
         return await self._answers.about(units, written, None)
 
     async def _write(
@@ -242,19 +268,17 @@ class PostingDesk:
             _mark_tried(units)
             raise begin_again("an id is in use, perhaps by one of these entries") from exc
 
-    async def _in_transaction(
-        self,
-        session: AsyncClientSession | None,
-        body: Callable[[AsyncClientSession], Awaitable[T]],
-        *,
-        conflicts: int | None,
-    ) -> T:
-        if not self._store.capabilities.transactions:
-            return await body(cast("AsyncClientSession", None))
-        if session is not None:
-            return await run_in_session(session, body, conflicts=conflicts)
-        async with await start_session(self._store.client) as own:
-            return await run_in_session(own, body, conflicts=conflicts)
+    async def _share(self, unit: Unit) -> Journals:
+        secs = driver_secs_left()
+        if secs is None:
+            return await self._committer.submit(unit)
+        # The driver is not told of this caller's deadline: the transaction belongs to others, too.
+        try:
+            async with asyncio.timeout(secs):
+                return await self._committer.submit(unit)
+        except TimeoutError:
+            late = NetworkTimeout("the time that pymongo.timeout() gave is over")
+            raise UnknownOutcomeError(str(late)) from late
 
     async def _alone(self, session: AsyncClientSession | None, unit: Unit) -> Journals:
         (answer,) = await self._commit([unit], None, session=session)

@@ -79,6 +79,8 @@ class Plan(NamedTuple):
         locks: Accounts to write-lock.
         keeps_rows: Whether the book has running balances.
         guards_by_rows: Whether those can answer its guards: the dimensions are the same.
+        begins: How its book is kept, if that is only assumed: it is stored with the first entry that stands.
+        recorded_from: Its recorded time is no earlier; None for no bound.
         clock: Where its recorded time comes from.
     """
 
@@ -89,6 +91,8 @@ class Plan(NamedTuple):
     locks: tuple[str, ...]
     keeps_rows: bool
     guards_by_rows: bool
+    begins: BookState | None
+    recorded_from: datetime | None
     clock: Callable[[], datetime]
 
     @property
@@ -141,6 +145,8 @@ def plan_entry(
         locks=tuple(locks),
         keeps_rows=state.running_balances,
         guards_by_rows=state.running_balances and fields == own_fields,
+        begins=state if state.is_assumed else None,
+        recorded_from=state.recorded_from,
         clock=clock,
     )
 

@@ -12,6 +12,8 @@ DEADLINE_SECS = 120.0
 FIRST_DELAY_SECS = 0.005
 MAX_DELAY_SECS = 0.5
 CONFLICT_PAUSE_SECS = 0.02
+MAX_CONFLICT_PAUSE_SECS = 0.3
+PATIENT_AFTER_CONFLICTS = 3
 
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
@@ -50,6 +52,21 @@ def is_unknown_commit(error: PyMongoError) -> bool:
 def is_write_conflict(error: BaseException) -> bool:
     """Whether *error* says that another transaction has written what this one would."""
     return isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT
+
+
+def conflict_pause_secs(conflicts: int, jitter: float) -> float:
+    """Return the pause after so many write conflicts in a row.
+
+    At first about as long as another posting takes: then only a moment decides. If that did not help, many
+    want the same, or somebody keeps it: then longer, so that they do not spoil each other's tries.
+
+    Args:
+        conflicts: Conflicts in a row, 1 or more.
+        jitter: A random number from 0 to 1, so that those who met do not meet again.
+    """
+    beyond = min(max(conflicts - PATIENT_AFTER_CONFLICTS, 0), 32)
+    longest: float = min(CONFLICT_PAUSE_SECS * 2**beyond, MAX_CONFLICT_PAUSE_SECS)
+    return longest * jitter
 
 
 def begin_again(reason: str) -> OperationFailure:

@@ -19,6 +19,7 @@ from medici_py.change_source import ChangeSource
 from medici_py.driver import is_sharded
 from medici_py.errors import MediciError
 from medici_py.store import Store
+from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 from medici_py.turnover_snapshot import BookShape
 
@@ -67,7 +68,7 @@ class SharedStream:
         self.is_sharded = await is_sharded(self.store.client)
         self.position = self._source.position
         self._recent_from = self.position.as_opened()
-        self._reader = asyncio.create_task(self._read(), name="medici_py.SharedStream")
+        self._reader = begin_task(self._read(), name="medici_py.SharedStream")
 
     async def close(self) -> None:
         """Close the cursor on the server. Idempotent."""

@@ -122,7 +122,8 @@ class Backlog:
     async def _shows(self, stream: ChangeStream, until: Timestamp) -> bool:
         end = ChangePosition(None, self._through).sort_key
         while (change := await stream.try_next()) is None:
-            if ChangePosition(stream.resume_token, None).idle_sort_key >= end:
+            reached = ChangePosition(stream.resume_token, None)
+            if reached.token is not None and reached.idle_sort_key >= end:
                 return False
         found_at: Timestamp = change["clusterTime"]
         return found_at <= until

@@ -7,7 +7,7 @@ fingerprint under the same code and version has changed a template without raisi
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -17,12 +17,12 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from medici_py.documents import Instant, TemplateRef
-from medici_py.driver import Collection, Database, Document, adopt, capabilities
+from medici_py.driver import Collection, Database, Document, adopt, belongings, capabilities
 from medici_py.errors import TemplateChangedError, UnknownTemplateError
 from medici_py.instants import utc_now
 from medici_py.store import TEMPLATES
 from medici_py.template_definition import definition_differences, shown_differences
-from medici_py.templates import TransactionTemplate
+from medici_py.templates import TransactionTemplate, require_template
 
 
 class StoredTemplate(BaseModel):
@@ -85,10 +85,14 @@ class StoredTemplate(BaseModel):
         """Code and version."""
         return TemplateRef(self.code, self.version)
 
-    def is_same_as(self, other: "StoredTemplate") -> bool:
-        """Whether both may stand under one code and version: whatever a posting depends on is the same."""
-        return (self.fingerprint, self.id) == (other.fingerprint, other.id)
+    @property
+    def identity(self) -> tuple[str, UUID | None]:
+        """All that a posting depends on: what those have in common that may stand under one version."""
+        return self.fingerprint, self.id
 
+
+_Found: TypeAlias = dict[TemplateRef, tuple[str, UUID | None]]
+"""The identity of what was found registered in a database."""
 
 _STORED = ("description", "id", "fingerprint", "definition", "registered_at")
 
@@ -118,11 +122,12 @@ async def register_templates(
     now = clock()
     given: dict[TemplateRef, StoredTemplate] = {}
     for template in templates:
+        require_template(template)
         described = StoredTemplate.of(template, registered_at=now)
         _check_same(given.setdefault(described.ref, described), described)
     if not given:
         return
-    collection = _latest(database)
+    collection, found_there = _latest(database), _found_in(database)
     found = await _read(collection, {"_id": {"$in": [one.document()["_id"] for one in given.values()]}})
     registered = {one.ref: one for one in found}
     for ref, described in given.items():
@@ -131,6 +136,29 @@ async def register_templates(
     for ref, described in given.items():
         if ref not in registered:
             await _register(collection, described)
+        found_there[ref] = described.identity
+
+
+async def require_registered(database: Database, template: TransactionTemplate[Any]) -> None:
+    """Check that *template* is registered as it is; the database is asked once a template and client.
+
+    What was found, or registered, stays true: no registered template is ever changed.
+
+    Raises:
+        TemplateError: If it cannot be described.
+        UnknownTemplateError: If nothing is registered under its code and version.
+        TemplateChangedError: If another template is.
+    """
+    found = _found_in(database)
+    if found.get(template.ref) == (template.fingerprint(), template.id):
+        return
+    given = StoredTemplate.of(template, registered_at=utc_now())
+    collection = _latest(database)
+    stored = await _read(collection, {"_id": given.document()["_id"]})
+    if not stored:
+        raise _unknown(database.name, template, await _read(collection, {}))
+    _check_same(stored[0], given)
+    found[template.ref] = given.identity
 
 
 async def read_templates(database: Database, code: str | None = None) -> list[StoredTemplate]:
@@ -146,7 +174,7 @@ async def read_templates(database: Database, code: str | None = None) -> list[St
     found = await _read(_latest(database), {})
     wanted = [one for one in found if code is None or one.code == code]
     if code is not None and not wanted:
-        known = tuple(sorted({one.code for one in found}))
+        known = _codes(found)
         raise UnknownTemplateError(
             f"No template {code!r} is registered in database {adopt(database).name!r}; "
             f"known: {', '.join(known) or 'none'}.",
@@ -154,6 +182,30 @@ async def read_templates(database: Database, code: str | None = None) -> list[St
             known=known,
         )
     return sorted(wanted, key=lambda one: (one.code, one.version))
+
+
+def _found_in(database: Database) -> _Found:
+    """Return what this process has found registered; for as long as the client lives."""
+    by_name: dict[str, _Found] = belongings(database.client, "registered_templates", dict)
+    return by_name.setdefault(database.name, {})
+
+
+def _unknown(
+    database: str, template: TransactionTemplate[Any], registered: Sequence[StoredTemplate]
+) -> UnknownTemplateError:
+    known = sorted((one.code, one.version) for one in registered)
+    shown = ", ".join(f"{code} version {version}" for code, version in known)
+    return UnknownTemplateError(
+        f"Template {template} is not registered in database {database!r}, and nothing is posted that the "
+        "ledger does not know. Run register_templates(database, ...) at the start of the process, with all "
+        f"that it posts with. Registered are: {shown or 'none'}.",
+        template=template.code,
+        known=_codes(registered),
+    )
+
+
+def _codes(templates: Iterable[StoredTemplate]) -> tuple[str, ...]:
+    return tuple(sorted({one.code for one in templates}))
 
 
 async def _register(collection: Collection, described: StoredTemplate) -> None:
@@ -166,7 +218,7 @@ async def _register(collection: Collection, described: StoredTemplate) -> None:
 
 
 def _check_same(registered: StoredTemplate, given: StoredTemplate) -> None:
-    if registered.is_same_as(given):
+    if registered.identity == given.identity:
         return
     differences = definition_differences(_compared(registered), _compared(given))
     raise TemplateChangedError(

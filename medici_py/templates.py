@@ -19,6 +19,7 @@ A template is a code, a version, a pydantic model of its params and a pure funct
         ],
         samples=[Deposit(wallet="w1", sats=1_000)],
     )
+    await register_templates(database, [DEPOSIT])       # at the start of every process
     journal = await post(book, DEPOSIT, {"wallet": "w7", "sats": 500}, external_id="deposit-42")
 
 Everything here is pure until `post` commits. Amounts are above zero: the side, never a sign, says where it
@@ -32,6 +33,7 @@ there neither the layer nor the sign of an amount is looked at.
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
 from uuid import UUID
 
@@ -121,7 +123,7 @@ class TransactionTemplate(Generic[P]):
             raise _refused(self, f"it cannot be described: {exc}") from exc
 
     def fingerprint(self) -> str:
-        """Return SHA-256 of params and legs on the samples, in hexadecimal.
+        """Return SHA-256 of params and legs on the samples, in hexadecimal; worked out once.
 
         It does not depend on the order of fields or keys, on how an amount is written (``5`` and ``5.0``), or
         on titles, descriptions and constraints of params.
@@ -129,12 +131,28 @@ class TransactionTemplate(Generic[P]):
         Raises:
             TemplateError: As `describe`.
         """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         definition = self.describe()
         return fingerprint_of({part: definition[part] for part in ("params", "samples")})
 
     def _described_sample(self, sample: P) -> dict[str, Any]:
         legs = legs_of(self, sample)
         return {"params": canonical(sample), "legs": [leg.described() for leg in legs]}
+
+
+def require_template(template: object) -> None:
+    """Check that *template* is one, and not its code.
+
+    Raises:
+        TemplateError: If it is anything else.
+    """
+    if not isinstance(template, TransactionTemplate):
+        raise TemplateError(
+            f"Template {template!r} refused: give the TransactionTemplate itself.", template=str(template)
+        )
 
 
 def legs_of(template: TransactionTemplate[P], params: P | Mapping[str, Any]) -> tuple[TemplateLeg, ...]:
@@ -171,7 +189,8 @@ def template_entry(
 ) -> "Entry":
     """Return the entry that *template* makes of *params*; nothing is written before its ``commit()``.
 
-    It may be added to a batch or tried with ``dry_run()``, as any entry.
+    It may be added to a batch or tried with ``dry_run()``, as any entry, and takes no other legs. Whatever
+    would write it refuses a template that is not registered in the database, or not as it is.
 
     Args:
         book: A book with the dimensions currency and layer.
@@ -187,9 +206,10 @@ def template_entry(
 
     Raises:
         TemplateParamsError: If the template does not take these params.
-        TemplateError: If its legs are refused, or the book has not these dimensions.
+        TemplateError: If it is none, its legs are refused, or the book has not these dimensions.
         TransactionError: If another argument is refused; the error names it.
     """
+    require_template(template)
     _check_book(template, book)
     external_id = parse_reference("external_id", external_id)
     if external_id is not None and key is not None and key != external_id:
@@ -212,10 +232,9 @@ def template_entry(
         external_id=external_id,
         metadata=parse_metadata(metadata, entry.rules.codec_options),
     )
-    entry.head(header)
     for number, leg in enumerate(legs, 1):
         _add_leg(entry, template, number, leg)
-    return entry
+    return entry.head(header, template)
 
 
 async def post(
@@ -239,6 +258,8 @@ async def post(
 
     Raises:
         TemplateError: If template, params or legs are refused.
+        UnknownTemplateError: If the template is not registered in the database; see `register_templates`.
+        TemplateChangedError: If another one is registered under its code and version.
         DuplicateEntryError: If another entry stands under the key; the message says what differs.
         TransactionError: As `Entry.commit`.
     """

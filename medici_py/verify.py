@@ -21,6 +21,7 @@ from medici_py.rollup_check import check_rollups
 from medici_py.rollups import RollUpRefusedError, RollUpUnderWayError
 from medici_py.row_comparison import compared_rows, rows_of_book
 from medici_py.store import Store
+from medici_py.template_audit import unregistered_templates
 from medici_py.void_audit import VoidAudit
 
 MAX_DIFFERENCES = 1_000
@@ -135,6 +136,7 @@ async def verify_book(
     await audit.look_twice(journals, look_again_secs, pause)
     audit.progress(VerifyProgress(Stage.VOIDS, 0))
     await audit.look_twice(VoidAudit(store, rules), look_again_secs, pause)
+    audit.findings.add(await unregistered_templates(store, book))
     await audit.check_keys()
     accounts = await audit.check_balances()
     findings = audit.findings

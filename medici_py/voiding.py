@@ -20,6 +20,7 @@ from medici_py.errors import (
     TransactionError,
     UnknownOutcomeError,
 )
+from medici_py.instants import no_earlier
 from medici_py.journal_header import TAKEN_BACK_BY
 from medici_py.money import EXACT
 from medici_py.object_ids import new_object_id
@@ -28,7 +29,6 @@ from medici_py.running_rows import RowWrites, row_updates, turnover_of_legs
 from medici_py.store import Store
 from medici_py.sums import SumTooLargeError
 from medici_py.taking_back import require_not_taken_back
-from medici_py.transactions import mongo_transaction, run_in_session
 from medici_py.void import Reversal, reversal_documents, void_text
 
 
@@ -76,14 +76,14 @@ class JournalVoider:
         reversal_id = new_object_id()
         tries = 0
 
-        async def write(joined: AsyncClientSession | None) -> Journal:
+        async def write(joined: AsyncClientSession | None, stripe: int) -> Journal:
             nonlocal tries
             tries += 1
             # Only a commit whose answer was lost can have left our own reversal behind.
             if tries > 1 and (own := await self._own_reversal(reversal_id, joined)) is not None:
                 return own
             journal, legs = await self._voidable(journal_id, joined)
-            recorded_at = self._clock()
+            recorded_at = no_earlier(self._clock(), state.recorded_from)
             text = void_text(reason, journal.get("memo"))
             reversal = Reversal(
                 id=reversal_id,
@@ -92,32 +92,33 @@ class JournalVoider:
                 recorded_at=recorded_at,
                 correlation_id=Journal.from_document(journal).correlation_id,
             )
+            kept = state
+            if state.is_assumed:
+                # It was asked before anybody had posted what is voided here.
+                kept = await desk.state_for_posting(self._rules, running_balances=self._running_balances)
             # Whatever refuses the void does so before the first write: the session may be the caller's.
             documents = reversal_documents(reversal, journal, legs, self._rules)
             await self._mark_voided(journal, legs, text, joined)
-            if state.running_balances:
-                await self._add_to_rows(reversal, documents, state.fields, stripe, joined)
+            if kept.running_balances:
+                await self._add_to_rows(reversal, documents, kept.fields, stripe, joined)
             return await self._post_reversal(reversal, documents, joined)
 
-        async with desk.stripe(session) as stripe:
-            try:
-                if has_transaction(session):
-                    return await write(session)
-            except SumTooLargeError as exc:
-                raise too_large(self._rules) from exc
-            try:
-                if session is None:
-                    return await mongo_transaction(self._store.client, write)
-                return await run_in_session(session, write)
-            except UnknownOutcomeError as exc:
-                raise UnknownOutcomeError(
-                    f"The server did not confirm whether journal {journal_id} was voided: {exc.__cause__}. "
-                    "Void it again: JournalAlreadyVoidedError says that it was."
-                ) from exc.__cause__
-            except SumTooLargeError as exc:
-                raise too_large(self._rules) from exc
-            except (PyMongoError, BSONError) as exc:
-                raise TransactionError(f"Failure to save journal: {exc}") from exc
+        try:
+            if session is not None and has_transaction(session):
+                return await write(session, await desk.stripe_of(session))
+        except SumTooLargeError as exc:
+            raise too_large(self._rules) from exc
+        try:
+            return await desk.in_transaction(session, write)
+        except UnknownOutcomeError as exc:
+            raise UnknownOutcomeError(
+                f"The server did not confirm whether journal {journal_id} was voided: {exc.__cause__}. "
+                "Void it again: JournalAlreadyVoidedError says that it was."
+            ) from exc.__cause__
+        except SumTooLargeError as exc:
+            raise too_large(self._rules) from exc
+        except (PyMongoError, BSONError) as exc:
+            raise TransactionError(f"Failure to save journal: {exc}") from exc
 
     async def _own_reversal(
         self, reversal_id: ObjectId, session: AsyncClientSession | None

@@ -26,7 +26,7 @@ from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
 from stablesats.logs import LogFormat, configure_logging
 from stablesats.okx import OkxClient, OkxCredentials
 from stablesats.okx_commands import okx_app
-from stablesats.okx_simulator import PriceReplay, SimulatorConfig, read_quotes
+from stablesats.okx_simulator import BitcoinNetwork, PriceReplay, SimulatorConfig, read_quotes
 from stablesats.okx_simulator import serve as serve_simulator
 from stablesats.trades import JsonLinesSource, TradeSource
 from stablesats.trades.trade_documents import QUARANTINE
@@ -224,6 +224,10 @@ def okx_simulator(
     fill_delay_ms: Annotated[int, typer.Option(min=0, help="How long an order is on its way.")] = 0,
     transfer_ms: Annotated[int, typer.Option(min=0, help="How long a transfer is pending.")] = 0,
     block_ms: Annotated[int, typer.Option(min=0, help="Time between blocks; 0 confirms at once.")] = 0,
+    bitcoin_network: Annotated[
+        list[BitcoinNetwork] | None,
+        typer.Option(help="Whose addresses withdrawals may go to; may be given again. Default: main."),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Start from this state if it exists; write it at start and end."),
@@ -283,6 +287,7 @@ def okx_simulator(
             fill_delay_ms=fill_delay_ms,
             transfer_ms=transfer_ms,
             block_ms=block_ms,
+            bitcoin_networks=frozenset(bitcoin_network or [BitcoinNetwork.MAIN]),
         )
 
     async def service(simulated: SimulatorConfig, stop: asyncio.Event) -> None:

@@ -46,13 +46,13 @@ def run_service(service: Service, *, stop_within_secs: float = STOP_WITHIN_SECS)
 
     Returns:
         What the service returned, 0 for None; 1 after an error that the package raised on purpose or
-        that MongoDB gave, whose message then stands in one line on standard error; 128 and the number of
-        the signal after a second one: 130 for SIGINT, 143 for SIGTERM.
+        that MongoDB gave, whose `error_text` then stands on standard error; 128 and the number of the signal
+        after a second one: 130 for SIGINT, 143 for SIGTERM.
     """
     try:
         return asyncio.run(_supervise(service, stop_within_secs))
     except (StablesatsError, MediciError, PyMongoError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"error: {error_text(error)}", file=sys.stderr, flush=True)  # noqa: T201
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
@@ -67,6 +67,14 @@ def _leave(reason: str) -> NoReturn:
 def one_line(error: BaseException) -> str:
     """The message of *error* on one line, or its kind when it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def error_text(error: BaseException) -> str:
+    """The message of *error* on one line; if it tells ``differences``, each below on a line of its own."""
+    if not hasattr(error, "differences"):
+        return one_line(error)
+    message, *differences = str(error).splitlines()
+    return "\n".join([message, *(f"  {difference}" for difference in differences)])
 
 
 async def _supervise(service: Service, stop_within_secs: float) -> int:

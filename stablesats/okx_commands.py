@@ -1,7 +1,8 @@
 """The ``stablesats okx`` commands: what an operator wants to know of the account at OKX.
 
 All of them only read, except ``cancel``, which does nothing without ``--yes``. Exit code 0 for an answer, 1
-for an error, of which one line stands on standard error, 2 for a command that was used wrongly.
+for an error, of which one line stands on standard error, 2 for a command that was used wrongly. Warnings of
+the log, such as of a clock that is off, come before either on standard error.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeAlias
 
+import stamina
 import typer
 
 from stablesats.config import OkxSettings, load_settings
@@ -174,7 +176,8 @@ def health(
 ) -> None:
     """Check clock, maintenance, account, key, instrument and price.
 
-    Exit code 1 if one of them is not as the hedge needs it.
+    Exit code 1 if one of them is not as the hedge needs it, or cannot be looked at. Where OKX does not answer
+    at all, the others are not asked for after the first.
     """
 
     async def ask(okx: OkxClient) -> Report:
@@ -206,6 +209,8 @@ def cancel(
 
 def _answer(ask: Ask, config: Path | None, okx_url: str | None, *, json_output: bool) -> NoReturn:
     configure_logging()
+    # An operator is told how it ended, in one line, and not each time that a read is repeated.
+    stamina.instrumentation.set_on_retry_hooks(())
     try:
         settings = load_settings(config, {} if okx_url is None else {"okx": {"base_url": okx_url}}).okx
         credentials = OkxCredentials(

@@ -4,7 +4,8 @@ Only the API of OpenTelemetry is needed: without an SDK spans record nothing, bu
 else began is passed on all the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from opentelemetry import trace
@@ -61,6 +62,13 @@ def start_span(name: str, *, traceparent: str | None, attributes: Mapping[str, s
     """Begin a span that goes on from *traceparent*; whoever calls this ends it."""
     tracer = trace.get_tracer(_SCOPE)
     return tracer.start_span(name, context=context_from(traceparent), attributes=dict(attributes))
+
+
+@contextmanager
+def continued(traceparent: str | None) -> Iterator[None]:
+    """Let log records and spans of the block belong to the trace of *traceparent*, if it names one."""
+    with trace.use_span(trace.get_current_span(context_from(traceparent))):
+        yield
 
 
 def add_trace_ids(_logger: object, _method: str, event_dict: EventDict) -> EventDict:

@@ -24,6 +24,7 @@ from stablesats.ledger.collateral_balances import (
 from stablesats.ledger.collateral_chart import EXCHANGE_COLLATERAL_BOOK, CollateralAccount
 from stablesats.ledger.collateral_templates import CollateralTemplateCode
 from stablesats.ledger.facade import Ledger
+from stablesats.ledger.quotes import QuoteIdError
 from stablesats.ledger.reverted_journal import RevertedJournalError, VoidedJournalError, VoidedReversalError
 from stablesats.ledger.templates import AmountError, TemplateCode
 
@@ -53,6 +54,7 @@ __all__ = [
     "LiabilityAlarm",
     "LiabilityBalances",
     "NormalSide",
+    "QuoteIdError",
     "RevertedJournalError",
     "StrayAccount",
     "TemplateCode",

@@ -33,6 +33,7 @@ from stablesats.ledger.chart import (
 )
 from stablesats.ledger.chart_registry import chart_entries, collateral_entries, register_chart
 from stablesats.ledger.collateral_templates import COLLATERAL_TEMPLATES
+from stablesats.ledger.quotes import quote_key
 from stablesats.ledger.reverted_journal import revert_journal
 from stablesats.ledger.settled_balances import SettledBalances
 from stablesats.ledger.templates import (
@@ -40,6 +41,7 @@ from stablesats.ledger.templates import (
     TradeAmounts,
     allocation_change,
     position_change,
+    require_whole,
     trade_amounts,
 )
 
@@ -209,14 +211,15 @@ class Ledger:
             sats: Satoshi that the dealer will receive, above zero.
             cents: Cents that the dealer will owe, above zero.
             at: When the quote was accepted (timezone-aware).
-            quote_id: The quote.
+            quote_id: The quote; its journal's external id is ``quote:`` and it.
             session: Joins this session's transaction; without it the journal has its own.
 
         Raises:
+            QuoteIdError: If *quote_id* is no text, or blank. Nothing is written.
             AmountError: If an amount is not a whole number above zero. Nothing is written.
             DuplicateEntryError: If the quote was accepted with other content. Nothing is written.
         """
-        reference, key = {"quote_id": quote_id}, f"quote:{quote_id}"
+        reference, key = {"quote_id": quote_id}, quote_key(quote_id)
         amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
             templates.BUY_USD_QUOTE_ACCEPTED, amounts, at=at, reference=reference, key=key, session=session
@@ -226,7 +229,7 @@ class Ledger:
         self, *, sats: int, cents: int, at: datetime, quote_id: str, session: Any = None
     ) -> Journal:
         """Book that a user accepted to be paid *sats* for *cents*; as `buy_usd_quote_accepted`."""
-        reference, key = {"quote_id": quote_id}, f"quote:{quote_id}"
+        reference, key = {"quote_id": quote_id}, quote_key(quote_id)
         amounts = trade_amounts(sats=sats, cents=cents)
         return await self._post(
             templates.SELL_USD_QUOTE_ACCEPTED, amounts, at=at, reference=reference, key=key, session=session
@@ -299,7 +302,11 @@ class Ledger:
 
         Returns:
             The journal that was posted, or None when the mirror was right already (nothing is written).
+
+        Raises:
+            AmountError: If *signed_exposure_cents* is not a whole number. Nothing is written.
         """
+        require_whole("signed_exposure_cents", signed_exposure_cents)
 
         async def correct(session: Any) -> Journal | None:
             mirrored = await self._settled.total([Account.OKEX_POSITION], Currency.USD, session=session)

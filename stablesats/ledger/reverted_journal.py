@@ -19,6 +19,7 @@ from medici_py import (
     template_entry,
 )
 from medici_py.documents import Journal, Transaction
+from medici_py.entry_key import KEYS, UsedKey, key_id
 from stablesats.errors import StablesatsError
 from stablesats.ledger import templates
 from stablesats.ledger.templates import TradeAmounts
@@ -104,7 +105,7 @@ async def revert_journal(
         book,
         reversal,
         amounts,
-        external_id=f"revert:{reverted}",
+        external_id=_external_id(reverted),
         correlation_id=str(reverted),
         effective=at,
         metadata=reference,
@@ -125,6 +126,26 @@ async def revert_journal(
         return await check_and_post(session)
     result: Journal = await mongo_transaction(book.database.client, check_and_post)
     return result
+
+
+async def reversal_of(book: Book, reverted: ObjectId, *, session: Any = None) -> ObjectId | None:
+    """The journal of *book* that has reverted the journal *reverted*; None if there is none that counts."""
+    journal_id = await journal_under(book, _external_id(reverted), session=session)
+    if journal_id is None:
+        return None
+    counts = {"_id": journal_id, "voided": {"$ne": True}}
+    found = await book.database[_JOURNALS].find_one(counts, {"_id": 1}, session=session)
+    return None if found is None else journal_id
+
+
+async def journal_under(book: Book, external_id: str, *, session: Any = None) -> ObjectId | None:
+    """The journal of *book* that was posted under *external_id*; None if there is none."""
+    found = await book.database[KEYS].find_one({"_id": key_id(book.name, external_id)}, session=session)
+    return None if found is None else UsedKey.from_document(found).journal
+
+
+def _external_id(reverted: ObjectId) -> str:
+    return f"revert:{reverted}"
 
 
 async def _check(

@@ -89,8 +89,8 @@ def allocation_change(*, okex_cents: int, bitfinex_cents: int = 0) -> Allocation
     Raises:
         AmountError: If an amount is not a whole number, or both are zero.
     """
-    _require_whole("okex_cents", okex_cents)
-    _require_whole("bitfinex_cents", bitfinex_cents)
+    require_whole("okex_cents", okex_cents)
+    require_whole("bitfinex_cents", bitfinex_cents)
     if okex_cents == bitfinex_cents == 0:
         msg = "okex_cents and bitfinex_cents are both 0: there is nothing to allocate, so post nothing"
         raise AmountError(msg)
@@ -98,13 +98,18 @@ def allocation_change(*, okex_cents: int, bitfinex_cents: int = 0) -> Allocation
 
 
 def _require_positive(name: str, amount: int) -> None:
-    _require_whole(name, amount)
+    require_whole(name, amount)
     if amount <= 0:
         msg = f"{name} must be a whole number above zero, got {amount!r}; swap the sides to take it back"
         raise AmountError(msg)
 
 
-def _require_whole(name: str, amount: object) -> None:
+def require_whole(name: str, amount: object) -> None:
+    """Check that *amount*, the argument *name*, is a whole number of minor units.
+
+    Raises:
+        AmountError: If it is not; a bool is none.
+    """
     if type(amount) is not int:  # a bool is an int to isinstance
         msg = f"{name} must be a whole number of minor units, got {amount!r}"
         raise AmountError(msg)

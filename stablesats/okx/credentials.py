@@ -26,8 +26,14 @@ class OkxCredentials:
             ConfigurationError: If one is empty, begins or ends with a blank, or holds a control or a
                 non-ASCII character. The message names the field, never its content.
         """
-        for name, value in (("api_key", api_key), ("secret_key", secret_key), ("passphrase", passphrase)):
-            secret = value if isinstance(value, SecretStr) else SecretStr(value)
+        given = {
+            "api_key": _hidden(api_key),
+            "secret_key": _hidden(secret_key),
+            "passphrase": _hidden(passphrase),
+        }
+        # No plain text may stay a local variable, not even of a good field: tracebacks may print those.
+        del api_key, secret_key, passphrase
+        for name, secret in given.items():
             if not _fits_a_header(secret.get_secret_value()):
                 raise ConfigurationError(
                     f"OKX {name} is empty, begins or ends with a blank, or holds a control or a non-ASCII "
@@ -40,6 +46,10 @@ class OkxCredentials:
 
     def __repr__(self) -> str:
         return "OkxCredentials(api_key='***', secret_key='***', passphrase='***')"
+
+
+def _hidden(value: str | SecretStr) -> SecretStr:
+    return value if isinstance(value, SecretStr) else SecretStr(value)
 
 
 def _fits_a_header(text: str) -> bool:

@@ -22,7 +22,7 @@ class Allowance:
 
     Attributes:
         name: Names the allowance; calls with the same one share it.
-        requests: Requests in a window; two at least.
+        requests: Requests in a window; one at least.
         window_secs: Length of the window, in seconds.
         per_instrument: Whether each instrument has an allowance of its own.
     """
@@ -65,7 +65,7 @@ _MARKET = Allowance("market", 20)
 _BOOKS = Allowance("books", 40)
 _MARK_PRICE = Allowance("mark-price", 10, per_instrument=True)
 _FUNDING_RATE = Allowance("funding-rate", 10, per_instrument=True)
-_SYSTEM_STATUS = Allowance("system-status", 2, window_secs=10.0)
+_SYSTEM_STATUS = Allowance("system-status", 1, window_secs=5.0)
 _ACCOUNT_STATE = Allowance("account-state", 10)
 _ACCOUNT_CONFIG = Allowance("account-config", 5)
 _LEVERAGE = Allowance("leverage", 20)

@@ -130,7 +130,7 @@ class WithdrawalAddressError(OkxRefusedError):
 
 
 class DuplicateTransferIdError(OkxRefusedError):
-    """An earlier withdrawal carries this client id already."""
+    """An earlier transfer or withdrawal carries this client id already; this one was not executed."""
 
     way_out = "query it by that id; a new one needs a new id"
 
@@ -275,9 +275,10 @@ REFUSALS: dict[str, type[OkxRefusedError]] = {
     "58404": DuplicateTransferIdError,
 }
 
-# A transfer that is asked for under an id that OKX does not know. The same code refuses a malformed transfer,
-# so it is no `TransferNotFoundError` by itself.
-UNKNOWN_TRANSFER_CODE = "58129"
+# A field of a transfer is incorrect. Asked for one, OKX means an id that it does not know. Told to make one,
+# it means an id that was used: currency, accounts and type are fixed choices of ours, and an amount has codes
+# of its own. So the code alone says neither.
+INCORRECT_TRANSFER_CODE = "58129"
 
 # Codes after which a write may have been executed, and a read may be asked again: the exchange gave up, was
 # busy or timed out at a stage that it does not name. 50001 and 50013 promise "try again later", not "nothing

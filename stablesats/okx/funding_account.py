@@ -11,7 +11,8 @@ from stablesats.okx import answers, funding_answers, funding_calls
 from stablesats.okx.call import Call
 from stablesats.okx.envelope import Row
 from stablesats.okx.errors import (
-    UNKNOWN_TRANSFER_CODE,
+    INCORRECT_TRANSFER_CODE,
+    DuplicateTransferIdError,
     OkxRefusedError,
     TransferNotFoundError,
 )
@@ -69,13 +70,20 @@ class FundingAccount(RequestSender):
         Raises:
             InsufficientFundsError: The account has too little that is free; not executed.
             TransferAmountError, FundingSettlementError: Not executed either.
+            DuplicateTransferIdError: There is a transfer under this id already; this one was not executed.
             OkxOutcomeUnknownError: Perhaps executed: settle it by `transfer_status`.
             OkxError: As for `place_market_order`.
         """
         call = funding_calls.transfer(
             amount_btc, source=source, target=target, client_transfer_id=client_transfer_id
         )
-        return funding_answers.own_row_of(TransferAck, await self._write(call), call)
+        try:
+            rows = await self._write(call)
+        except OkxRefusedError as exc:
+            if exc.code != INCORRECT_TRANSFER_CODE:
+                raise
+            raise _retold(DuplicateTransferIdError, exc) from exc
+        return funding_answers.own_row_of(TransferAck, rows, call)
 
     async def transfer_status(self, client_transfer_id: str) -> TransferStatus:
         """Return how far a transfer of the last two weeks is.
@@ -108,11 +116,9 @@ class FundingAccount(RequestSender):
         try:
             return await self._read(call)
         except OkxRefusedError as exc:
-            if exc.code != UNKNOWN_TRANSFER_CODE:
+            if exc.code != INCORRECT_TRANSFER_CODE:
                 raise
-            raise TransferNotFoundError(
-                exc.message, code=exc.code, http_status=exc.http_status, request=exc.request
-            ) from exc
+            raise _retold(TransferNotFoundError, exc) from exc
 
     async def withdraw(self, amount_btc: Decimal, *, address: str, client_transfer_id: str) -> WithdrawalAck:
         """Pay bitcoin to *address* on its own chain, sent once; accepted is not yet paid: ask `withdrawal`.
@@ -180,6 +186,10 @@ class FundingAccount(RequestSender):
     def every_deposit(self, *, since: datetime | None = None) -> AsyncIterator[Deposit]:
         """Yield each of our deposits from *since* on once, newest first; as `every_withdrawal`."""
         return every_row_by_time(self.deposits, lambda deposit: deposit.deposit_id, since=since)
+
+
+def _retold(kind: type[OkxRefusedError], refused: OkxRefusedError) -> OkxRefusedError:
+    return kind(refused.message, code=refused.code, http_status=refused.http_status, request=refused.request)
 
 
 def _alarm_if_needed(

@@ -18,6 +18,9 @@ from aiolimiter import AsyncLimiter
 
 from stablesats.okx.endpoints import Allowance, Priority
 
+# Two requests may be nearer to each other when they arrive than when they were sent.
+SPACING_MARGIN = 1.1
+
 # A burst of a fifth of the allowance; the other four fifths come evenly over the window.
 BURSTS_PER_WINDOW = 5
 
@@ -33,8 +36,11 @@ class Pace:
 def pace_of(allowance: Allowance) -> Pace:
     """Return the fastest even pace that keeps within *allowance* in every window.
 
-    Ten requests in two seconds give a burst of two, refilled in half a second: 2 + 4 * 2 = 10.
+    Ten requests in two seconds give a burst of two, refilled in half a second: 2 + 4 * 2 = 10. A single one
+    in five seconds is one in 5.5 s.
     """
+    if allowance.requests == 1:
+        return Pace(burst=1.0, refill_secs=SPACING_MARGIN * allowance.window_secs)
     # Below five requests a window the burst is one: less would never let a request through.
     burst = max(1.0, allowance.requests / BURSTS_PER_WINDOW)
     return Pace(burst=burst, refill_secs=burst * allowance.window_secs / (allowance.requests - burst))

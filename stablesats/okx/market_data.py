@@ -61,6 +61,13 @@ class MarketData(RequestSender):
         return answers.funding_rate_of(await self._read(call), call)
 
     async def maintenance(self) -> list[Maintenance]:
-        """Return OKX's maintenance, announced and under way; none is the usual answer."""
+        """Return OKX's maintenance, announced and under way; none is the usual answer.
+
+        OKX takes one such request in 5 s, so a second look waits for that.
+
+        Raises:
+            OkxRateLimitedError: It would have waited longer than the request timeout.
+            OkxError: As the other reads.
+        """
         call = calls.system_status()
         return answers.every_row(Maintenance, await self._read(call), call)

@@ -6,7 +6,12 @@ from typing import TypeVar
 
 import stamina
 
-from stablesats.okx.errors import OkxRateLimitedError, OkxUnavailableError, OkxUnreachableError
+from stablesats.okx.errors import (
+    OkxError,
+    OkxRateLimitedError,
+    OkxUnavailableError,
+    OkxUnreachableError,
+)
 
 T = TypeVar("T")
 
@@ -40,8 +45,21 @@ async def retrying(read: Callable[[], Awaitable[T]], policy: ReadRetry) -> T:
     """Return what *read* returns, asking again after an error that `is_worth_retrying`.
 
     Raises:
-        OkxError: The last error, once it is not worth a retry or *policy* allows none.
+        OkxError: The last error, once it is not worth a retry or *policy* allows none. Where the last
+            attempts were not sent because of our own rate limit, the error before them, which says what is
+            wrong.
     """
+    failure: OkxError | None = None
+
+    async def attempt() -> T:
+        nonlocal failure
+        try:
+            return await read()
+        except OkxError as exc:
+            failure = failure if failure is not None and _was_kept_back(exc) else exc
+        # Out here, so that the failure before keeps the cause that it had.
+        raise failure
+
     caller = stamina.AsyncRetryingCaller(
         attempts=policy.attempts,
         timeout=policy.deadline_secs,
@@ -49,4 +67,9 @@ async def retrying(read: Callable[[], Awaitable[T]], policy: ReadRetry) -> T:
         wait_max=policy.wait_max_secs,
         wait_jitter=policy.wait_jitter_secs,
     )
-    return await caller(is_worth_retrying, read)
+    return await caller(is_worth_retrying, attempt)
+
+
+def _was_kept_back(error: OkxError) -> bool:
+    """Return whether it is our own limit that spoke, before anything was sent."""
+    return isinstance(error, OkxRateLimitedError) and error.http_status is None

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
-from stablesats.okx.errors import OkxProtocolError
+from stablesats.okx.errors import OkxInvalidRequestError, OkxProtocolError
 from stablesats.okx.page import MAX_ROWS, Page
 
 _INSTANT: Final = timedelta(milliseconds=1)  # the unit of OKX's times
@@ -33,18 +33,20 @@ async def every_row_by_time(
     Args:
         read: Asks OKX for one page.
         id_of: What tells two rows apart.
-        since: Rows of this time or later; None for as many as OKX keeps.
+        since: Rows of this time or later, cut to OKX's milliseconds; None for as many as OKX keeps.
 
     Raises:
+        OkxInvalidRequestError: *since* has no zone.
         OkxProtocolError: One instant fills a whole page: what else it holds cannot be asked for.
         OkxError: As *read* raises.
     """
+    oldest = None if since is None else _cut(since)
     known: set[str] = set()
     page = Page()
     while rows := await read(page):
         unknown = [row for row in rows if id_of(row) not in known]
         for row in unknown:
-            if since is not None and row.at < since:
+            if oldest is not None and row.at < oldest:
                 return
             known.add(id_of(row))
             yield row
@@ -56,3 +58,9 @@ async def every_row_by_time(
                 )
             return
         page = Page(older_than=rows[-1].at + _INSTANT)
+
+
+def _cut(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise OkxInvalidRequestError(f"a list is read from an aware time on, found {at.isoformat()}")
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)

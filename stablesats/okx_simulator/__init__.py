@@ -5,6 +5,7 @@ fills orders from a made-up or replayed book, charges fees and funding, liquidat
 demand.
 """
 
+from stablesats.okx_simulator.addresses import BitcoinNetwork
 from stablesats.okx_simulator.book import Book, BookShape, Level
 from stablesats.okx_simulator.config import SimulatorConfig
 from stablesats.okx_simulator.errors import (
@@ -14,6 +15,7 @@ from stablesats.okx_simulator.errors import (
     SimulatorError,
     SimulatorStartError,
 )
+from stablesats.okx_simulator.fault_script import FaultScript, RandomFault, ScriptedFault
 from stablesats.okx_simulator.faults import (
     AnswerStatus,
     CloseStream,
@@ -25,16 +27,13 @@ from stablesats.okx_simulator.faults import (
     DuplicatePush,
     EmptyFields,
     Fault,
-    FaultScript,
     GarbagePush,
     HideOrder,
     MalformedJson,
     NotJson,
     PartialFill,
-    RandomFault,
     Refuse,
     ReorderPush,
-    ScriptedFault,
     StaleAnswer,
 )
 from stablesats.okx_simulator.instrument import BTC_USD_SWAP, Instrument
@@ -46,6 +45,7 @@ __all__ = [
     "BTC_USD_SWAP",
     "AdminRequestError",
     "AnswerStatus",
+    "BitcoinNetwork",
     "Book",
     "BookShape",
     "CloseStream",

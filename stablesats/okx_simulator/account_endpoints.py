@@ -6,12 +6,22 @@ Source: OKX API v5, "Trading account".
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator.amounts import floor_to_satoshi, plain_text
 from stablesats.okx_simulator.asset_rows import bill_row
-from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, page, private_endpoint
+from stablesats.okx_simulator.endpoints import (
+    ARCHIVE_KEPT,
+    INSTRUMENT_TYPES,
+    Answer,
+    Call,
+    page,
+    private_endpoint,
+)
 from stablesats.okx_simulator.market import Side
 from stablesats.okx_simulator.orders import check_cross_margin, field_text
 from stablesats.okx_simulator.refusals import RefusalError
@@ -20,6 +30,7 @@ from stablesats.okx_simulator.rows import ACCOUNT_UID, account_row, flat_positio
 if TYPE_CHECKING:
     from stablesats.okx_simulator.rows import Row
 
+_BILLS_KEPT: Final = timedelta(days=7)
 _LEVER: Final = re.compile(r"\d{1,6}(\.\d{1,4})?", re.ASCII)
 
 
@@ -175,11 +186,13 @@ def trade_fee(call: Call) -> Answer:
     return Answer([row])
 
 
-def bills(call: Call) -> Answer:
-    """Answer the changes of the trading account's cash, newest first."""
+def bills(call: Call, *, kept: timedelta) -> Answer:
+    """Answer the changes of the trading account's cash since *kept* ago, newest first."""
     exchange = call.exchange
     exchange.advance()
-    rows = (bill_row(bill, exchange.instrument) for bill in reversed(exchange.trading.bills))
+    since = call.now - kept
+    recent = takewhile(lambda bill: bill.at >= since, reversed(exchange.trading.bills))
+    rows = (bill_row(bill, exchange.instrument) for bill in recent)
     filters = ("type", "subType", "ccy", "instType")
     return Answer(page(rows, call.query, key="billId", time_key="ts", filters=filters))
 
@@ -194,6 +207,6 @@ ACCOUNT_ENDPOINTS: Final = (
     private_endpoint("GET", "account/max-withdrawal", max_withdrawal, 20),
     private_endpoint("POST", "account/set-position-mode", set_position_mode, 5),
     private_endpoint("GET", "account/trade-fee", trade_fee, 5),
-    private_endpoint("GET", "account/bills", bills, 5, period_secs=1.0),
-    private_endpoint("GET", "account/bills-archive", bills, 5),
+    private_endpoint("GET", "account/bills", partial(bills, kept=_BILLS_KEPT), 5, period_secs=1.0),
+    private_endpoint("GET", "account/bills-archive", partial(bills, kept=ARCHIVE_KEPT), 5),
 )

@@ -6,6 +6,7 @@ JSON objects; a request that makes no sense is answered with 400 and ``{"error":
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablesats.okx_simulator.exchange import Exchange
-    from stablesats.okx_simulator.faults import FaultScript
+    from stablesats.okx_simulator.fault_script import FaultScript
 
 AdminAction: TypeAlias = Callable[["AdminDesk", "Mapping[str, Any]"], dict[str, Any]]
 
@@ -271,9 +272,16 @@ class AdminDesk:
         return {"addr": self.exchange.wallet.new_address()}
 
     def set_money_state(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the deposit or withdrawal ``id`` into the ``state`` that OKX calls by that number."""
+        """Put the deposit or withdrawal ``id`` into the ``state`` that OKX calls by that number.
+
+        A number that OKX does not have is taken, too: a client must know what to do with it.
+        """
         only(fields, "id", "state")
         money_id, state = text(fields, "id"), text(fields, "state")
+        if not re.fullmatch("-?[0-9]{1,3}", state):
+            raise AdminRequestError(
+                f"state is {state!r}, and must be a number as OKX's states are, such as 2"
+            )
         self.exchange.advance()
         if money_id in self.exchange.wallet.deposits:
             self.exchange.wallet.set_deposit_state(money_id, state)

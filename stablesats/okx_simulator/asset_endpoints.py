@@ -5,6 +5,7 @@ Source: OKX API v5, "Funding account".
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.rows import Row
 
 _MAX_ID_DIGITS: Final = 19
+_TRANSFERS_KEPT: Final = timedelta(days=14)
 
 
 def balances(call: Call) -> Answer:
@@ -65,12 +67,16 @@ def transfer_state(call: Call) -> Answer:
         raise RefusalError("51000", "transId")
     client_id = checked_money_client_id(call.query.get("clientId", ""))
     found = call.exchange.wallet.transfer(transfer_id=transfer_id, client_id=client_id)
+    if call.now - found.created_at > _TRANSFERS_KEPT:
+        raise RefusalError("58129", "transId" if transfer_id else "clientId")
     return Answer([transfer_state_row(found)])
 
 
 def withdrawal(call: Call) -> Answer:
     """Accept a withdrawal; whether it was paid is for ``withdrawal-history`` to say."""
-    request = parse_withdrawal(call.fields, call.config.verified_addresses)
+    request = parse_withdrawal(
+        call.fields, verified=call.config.verified_addresses, networks=call.config.bitcoin_networks
+    )
     return Answer([withdrawal_row(call.exchange.withdraw(request))])
 
 

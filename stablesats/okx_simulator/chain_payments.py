@@ -20,6 +20,8 @@ from stablesats.okx_simulator.transfers import check_bitcoin, checked_money_clie
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from stablesats.okx_simulator.addresses import BitcoinNetwork
+
 DEPOSIT_WAITING: Final = "0"
 DEPOSIT_CREDITED: Final = "1"
 DEPOSIT_SUCCESSFUL: Final = "2"
@@ -95,16 +97,22 @@ class Withdrawal:
         return not self.is_paid and self.state not in WITHDRAWAL_RETURNED
 
 
-def parse_withdrawal(fields: Mapping[str, object], verified: Collection[str] | None) -> WithdrawalRequest:
+def parse_withdrawal(
+    fields: Mapping[str, object],
+    *,
+    verified: Collection[str] | None,
+    networks: Collection[BitcoinNetwork],
+) -> WithdrawalRequest:
     """Check a request for a withdrawal, as far as it can be checked without balances.
 
     Args:
         fields: The body.
         verified: Addresses that money may be sent to; None for any.
+        networks: Whose addresses exist on this exchange's chain.
 
     Raises:
         RefusalError: 51000 for a malformed field or another chain; 58114, 58206 or 58205 for an amount out
-            of bounds; 58222 for what is no bitcoin address, 58207 for one that is not verified.
+            of bounds; 58222 for what is no address of the chain, 58207 for one that is not verified.
     """
     check_bitcoin(field_text(fields, "ccy"))
     amount_btc = parse_amount(field_text(fields, "amt"))
@@ -118,7 +126,7 @@ def parse_withdrawal(fields: Mapping[str, object], verified: Collection[str] | N
     if amount_btc > BITCOIN.max_withdrawal_btc:
         raise RefusalError("58205")
     address = field_text(fields, "toAddr")
-    if destination == _ON_CHAIN and not is_bitcoin_address(address):
+    if destination == _ON_CHAIN and not is_bitcoin_address(address, networks):
         raise RefusalError("58222")
     if not address:
         raise RefusalError("51000", "toAddr")

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from stablesats.errors import ConfigurationError
+from stablesats.okx_simulator.addresses import BitcoinNetwork
 from stablesats.okx_simulator.book import BookShape
 from stablesats.okx_simulator.instrument import BTC_USD_SWAP, Instrument
 from stablesats.okx_simulator.replay import MAX_PRICE_USD
@@ -43,6 +44,7 @@ class SimulatorConfig:
         transfer_ms: How long a transfer is pending; 0 makes it a success before it is answered.
         block_ms: Time between blocks, each one confirmation; 0 confirms at once, None only by hand.
         verified_addresses: Addresses that withdrawals may go to; None for any.
+        bitcoin_networks: Whose addresses withdrawals may go to: the main chain's, as on the venue.
         strict_environment: Refuse requests marked as demo trading, as a production key does: with 50101,
             transfers and withdrawals with 50038. Otherwise ``x-simulated-trading`` is ignored.
         instrument: The contract's terms.
@@ -73,6 +75,7 @@ class SimulatorConfig:
     transfer_ms: int = 0
     block_ms: int | None = 0
     verified_addresses: frozenset[str] | None = None
+    bitcoin_networks: frozenset[BitcoinNetwork] = frozenset({BitcoinNetwork.MAIN})
     strict_environment: bool = False
     instrument: Instrument = BTC_USD_SWAP
     seed: int = 0

@@ -12,6 +12,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from stablesats.okx_simulator.errors import ConnectionCutError
 from stablesats.okx_simulator.faults import (
     CloseStream,
     DropPush,
@@ -36,16 +37,22 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.exchange import Exchange
     from stablesats.okx_simulator.publications import Publication, Push
     from stablesats.okx_simulator.signatures import ApiKey
-    from stablesats.okx_simulator.subscriptions import Subscription
+    from stablesats.okx_simulator.subscriptions import Channel, Subscription
 
 LOGIN_FAILED: Final = 4001
 NO_DATA: Final = 4004
 SLOW_READER: Final = 4005
+ABNORMAL: Final = 4006
 
 _MAX_REQUESTS: Final = 480
 _REQUEST_PERIOD_SECS: Final = 3600.0
+_MAX_CONNECTIONS: Final = 30
 _MAX_ECHO: Final = 200
 _ORDER_OPS: Final = frozenset({"order", "batch-orders", "cancel-order"})
+_OTHER_OPS: Final = frozenset({"login", "subscribe", "unsubscribe"})
+OPERATIONS: Final = _ORDER_OPS | _OTHER_OPS
+"""Everything that a client may ask for."""
+
 _GARBAGE: Final = '{"arg":{"channel":'
 
 
@@ -58,8 +65,10 @@ class Conversation:
         api_key: Who may log in.
         connection_id: Repeated in every event.
         execute: Runs an order operation (``order``, ``batch-orders``, ``cancel-order``) with its arguments
-            and its ``expTime``, ``""`` for none.
+            and its ``expTime``, ``""`` for none; a `ConnectionCutError` ends the connection without answer.
         take_fault: Returns the fault that a push of a channel meets.
+        count_connections: Returns how many connections of the account are subscribed to a private channel,
+            this one among them.
         rate_limits: Whether more than 480 requests an hour are refused.
     """
 
@@ -72,6 +81,7 @@ class Conversation:
         connection_id: str,
         execute: Callable[[str, object, str], Answer],
         take_fault: Callable[[str], StreamFault | None],
+        count_connections: Callable[[Channel], int] = lambda _channel: 1,
         rate_limits: bool = True,
     ) -> None:
         self.close_code: int | None = None
@@ -81,6 +91,7 @@ class Conversation:
         self._connection_id = connection_id
         self._execute = execute
         self._take_fault = take_fault
+        self._count_connections = count_connections
         self._rate_limits = rate_limits
         self._requests: deque[float] = deque()
         self._is_logged_in = False
@@ -132,8 +143,12 @@ class Conversation:
         if not isinstance(operation, str) or not operation:
             raise RefusalError("60012", json.dumps(request)[:_MAX_ECHO])
         if operation in _ORDER_OPS:
-            return [self._order_operation(operation, request, echo, now)]
-        if operation not in {"login", "subscribe", "unsubscribe"}:
+            try:
+                return [self._order_operation(operation, request, echo, now)]
+            except ConnectionCutError:
+                self.close_code = ABNORMAL
+                return []
+        if operation not in _OTHER_OPS:
             raise RefusalError("60019", operation)
         self._count_request(now_secs)
         arguments = request.get("args")
@@ -179,18 +194,23 @@ class Conversation:
         named = {"id": echo} if echo else {}
         event = {"event": operation, "arg": subscription.arg, "connId": self._connection_id}
         answers = [json.dumps(named | event)]
-        if operation == "subscribe" and subscription.channel.is_private:
-            answers.append(
-                json.dumps(
-                    {
-                        "event": "channel-conn-count",
-                        "channel": subscription.channel.value,
-                        "connCount": "1",
-                        "connId": self._connection_id,
-                    }
-                )
-            )
+        if operation == "subscribe" and subscription.channel.is_counted:
+            answers.append(self._connection_count(subscription))
         return answers
+
+    def _connection_count(self, subscription: Subscription) -> str:
+        """Say how many connections have the channel; one too many loses its subscription again."""
+        connections = self._count_connections(subscription.channel)
+        is_too_many = connections > _MAX_CONNECTIONS
+        if is_too_many:
+            del self._publications[subscription]
+        event = {
+            "event": "channel-conn-count-error" if is_too_many else "channel-conn-count",
+            "channel": subscription.channel.value,
+            "connCount": str(connections),
+            "connId": self._connection_id,
+        }
+        return json.dumps(event)
 
     def _order_operation(self, operation: str, request: Mapping[str, Any], echo: str, now: datetime) -> str:
         if self._kind is not StreamKind.PRIVATE:

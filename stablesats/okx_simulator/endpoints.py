@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 INSTRUMENT_TYPES = frozenset({"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"})
 """Every kind that the venue trades; here only ``SWAP`` has an instrument."""
+
+ARCHIVE_KEPT = timedelta(days=90)
+"""How long archives reach back: OKX says three months."""
 
 _MAX_ROWS = 100
 _MAX_DIGITS = 20

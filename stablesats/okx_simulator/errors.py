@@ -45,5 +45,9 @@ class SavedStateError(SimulatorError):
         super().__init__(f"simulator file {path}: {reason}")
 
 
+class ConnectionCutError(SimulatorError):
+    """A fault ends the connection in place of an answer."""
+
+
 class AdminRequestError(SimulatorError):
     """A request to the admin API makes no sense; nothing was changed."""

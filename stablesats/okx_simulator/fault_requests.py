@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from stablesats.okx_simulator.admin_fields import amount, flag, text, whole
+from stablesats.okx_simulator.admin_fields import amount, flag, only, text, whole
 from stablesats.okx_simulator.amounts import plain_text
 from stablesats.okx_simulator.errors import AdminRequestError
 from stablesats.okx_simulator.faults import (
@@ -34,10 +34,15 @@ from stablesats.okx_simulator.faults import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stablesats.okx_simulator.faults import Fault, FaultScript
+    from stablesats.okx_simulator.fault_script import FaultScript
+    from stablesats.okx_simulator.faults import Fault
 
 _MAX_DELAY_MS: Final = 600_000
 _MAX_COUNT: Final = 1_000_000
+_DETAILS: Final = ("ms", "status", "code", "ratio", "notice")
+_MAX_CODE_DIGITS: Final = 6
+# Codes that an endpoint may send in a close frame: RFC 6455, section 7.4.
+_CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 
 def add_fault(faults: FaultScript, fields: Mapping[str, Any]) -> None:
@@ -46,12 +51,15 @@ def add_fault(faults: FaultScript, fields: Mapping[str, Any]) -> None:
     Raises:
         AdminRequestError: If the request makes no sense.
     """
+    only(fields, "endpoint", "kind", "method", "count", "probability", *_DETAILS)
     endpoint, method = fields.get("endpoint"), fields.get("method")
     if not isinstance(endpoint, str) or not endpoint:
         raise AdminRequestError("endpoint must be a path such as trade/order")
     if method not in {None, "GET", "POST"}:
         raise AdminRequestError(f"method is {method!r}, and must be GET, POST or absent")
     fault = _fault(fields)
+    if "probability" in fields and "count" in fields:
+        raise AdminRequestError("a fault has a count or a probability, not both")
     if "probability" in fields:
         faults.add_random(endpoint, fault, method=method, probability=amount(fields, "probability"))
     else:
@@ -87,8 +95,29 @@ def _status(fields: Mapping[str, Any], default: int) -> int:
     return status
 
 
+def _code(fields: Mapping[str, Any], default: str | None = None) -> str:
+    code = text(fields, "code", default=default)
+    if not (code.isascii() and code.isdigit() and len(code) <= _MAX_CODE_DIGITS):
+        raise AdminRequestError(f"code is {code!r}, and must be a number as OKX's codes are, such as 51008")
+    return code
+
+
 def _answer_status(fields: Mapping[str, Any]) -> Fault:
-    return AnswerStatus(_status(fields, 503), text(fields, "code", default="50001"))
+    return AnswerStatus(_status(fields, 503), _code(fields, "50001"))
+
+
+def _refuse(fields: Mapping[str, Any]) -> Fault:
+    code = _code(fields)
+    if not int(code):
+        raise AdminRequestError("code is 0, which refuses nothing")
+    return Refuse(code)
+
+
+def _close_stream(fields: Mapping[str, Any]) -> Fault:
+    code = whole(fields, "code", default=4006, most=max(_CLOSE_CODES))
+    if code not in _CLOSE_CODES:
+        raise AdminRequestError(f"code is {code}, and must be one that a close frame may have, such as 4006")
+    return CloseStream(code, flag(fields, "notice"))
 
 
 def _partial_fill(fields: Mapping[str, Any]) -> Fault:
@@ -104,7 +133,7 @@ _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Fault]]] = {
     "delay": lambda fields: DelayRequest(_milliseconds(fields)),
     "delay_answer": lambda fields: DelayAnswer(_milliseconds(fields)),
     "status": _answer_status,
-    "refuse": lambda fields: Refuse(text(fields, "code")),
+    "refuse": _refuse,
     "rate_limit": lambda _: AnswerStatus(429, "50011"),
     "not_json": lambda fields: NotJson(_status(fields, 502)),
     "malformed_json": lambda _: MalformedJson(),
@@ -116,9 +145,7 @@ _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Fault]]] = {
     "duplicate_push": lambda _: DuplicatePush(),
     "reorder_push": lambda _: ReorderPush(),
     "garbage_push": lambda _: GarbagePush(),
-    "close_stream": lambda fields: CloseStream(
-        whole(fields, "code", default=4006, most=4999), flag(fields, "notice")
-    ),
+    "close_stream": _close_stream,
 }
 
 

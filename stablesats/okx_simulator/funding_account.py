@@ -66,6 +66,7 @@ class FundingAccount:
         self.withdrawals: dict[str, Withdrawal] = {}
         self.address_count = 1
         self.failing_transfers = 0
+        self.payment_changes: list[Deposit | Withdrawal] = []
         self._due_secs: dict[str, float] = {}
         self._ids = ids
         self._pace = pace
@@ -185,7 +186,7 @@ class FundingAccount:
         if address and address not in self.addresses:
             raise AdminRequestError(f"addr {address} is not a deposit address of this account")
         deposit_id = self._ids.money()
-        self.deposits[deposit_id] = Deposit(
+        deposit = Deposit(
             deposit_id=deposit_id,
             address=address or self.addresses[0],
             amount_btc=amount_btc,
@@ -194,8 +195,9 @@ class FundingAccount:
             confirmations=0,
             at=at,
         )
+        self._put(deposit)
         self._wait_for_block(deposit_id, now_secs)
-        return self.deposits[deposit_id]
+        return deposit
 
     def withdraw(self, request: WithdrawalRequest, at: datetime, now_secs: float) -> Withdrawal:
         """Accept a withdrawal and freeze its amount and fee.
@@ -210,11 +212,12 @@ class FundingAccount:
         if request.amount_btc + request.fee_btc > self.available_btc:
             raise RefusalError("58350")
         withdrawal_id = self._ids.money()
-        self.withdrawals[withdrawal_id] = Withdrawal(
+        withdrawal = Withdrawal(
             withdrawal_id=withdrawal_id, request=request, state=WITHDRAWAL_WAITING, tx_id="", at=at
         )
+        self._put(withdrawal)
         self._wait_for_block(withdrawal_id, now_secs)
-        return self.withdrawals[withdrawal_id]
+        return withdrawal
 
     def mine(self) -> None:
         """Add a block: every deposit and withdrawal under way comes one step further."""
@@ -236,7 +239,7 @@ class FundingAccount:
         change = (after.is_credited - deposit.is_credited) * deposit.amount_btc
         if change + self.available_btc < 0:
             raise AdminRequestError(f"deposit {deposit_id} has been spent, and cannot be taken back")
-        self.deposits[deposit_id] = after
+        self._put(after)
         self.balance_btc += change
 
     def set_withdrawal_state(self, withdrawal_id: str, state: str) -> None:
@@ -255,7 +258,7 @@ class FundingAccount:
         frozen_btc = self.frozen_btc + (after.is_frozen - withdrawal.is_frozen) * withdrawal.total_btc
         if frozen_btc > balance_btc:
             raise AdminRequestError(f"the amount of withdrawal {withdrawal_id} has been used otherwise")
-        self.withdrawals[withdrawal_id] = after
+        self._put(after)
         self.balance_btc = balance_btc
 
     def due(self, now_secs: float) -> list[str]:
@@ -278,6 +281,15 @@ class FundingAccount:
     def wait_until(self, due_secs: dict[str, float]) -> None:
         """Take over what `waits` returned, on another monotonic clock."""
         self._due_secs = dict(due_secs)
+
+    def _put(self, payment: Deposit | Withdrawal) -> None:
+        """Keep a new payment, or the newer form of one."""
+        match payment:
+            case Deposit():
+                self.deposits[payment.deposit_id] = payment
+            case Withdrawal():
+                self.withdrawals[payment.withdrawal_id] = payment
+        self.payment_changes.append(payment)
 
     def _wait_for_block(self, money_id: str, now_secs: float) -> None:
         match self._pace.block_secs:
@@ -302,7 +314,7 @@ class FundingAccount:
         after = replace(deposit, state=state, confirmations=confirmations)
         if after.is_credited and not deposit.is_credited:
             self.balance_btc += deposit.amount_btc
-        self.deposits[deposit_id] = after
+        self._put(after)
 
     def _advance_withdrawal(self, withdrawal_id: str) -> None:
         match self.withdrawals[withdrawal_id].state:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stablesats.okx_simulator import market
 from stablesats.okx_simulator.amounts import exact, plain_text
+from stablesats.okx_simulator.asset_rows import deposit_row, withdrawal_history_row
+from stablesats.okx_simulator.chain_payments import Deposit, Withdrawal
 from stablesats.okx_simulator.rows import (
+    ACCOUNT_UID,
     account_row,
     execution_type,
     flat_position_row,
@@ -16,9 +19,14 @@ from stablesats.okx_simulator.rows import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from stablesats.okx_simulator.exchange import Exchange
     from stablesats.okx_simulator.order_log import OrderChange
     from stablesats.okx_simulator.rows import Row
+
+# What some chains want beside an address; bitcoin wants none of it.
+_ADDRESS_EXTRAS: Final = {"addrEx": None, "memo": "", "pmtId": "", "tag": "", "toAddrType": "1"}
 
 
 def account_rows(exchange: Exchange, is_event: bool) -> list[Row]:  # noqa: ARG001
@@ -84,3 +92,14 @@ def order_push_row(change: OrderChange, exchange: Exchange) -> Row:
         "fillTime": millis(fill.at),
         "tradeId": fill.trade_id,
     }
+
+
+def payment_push_row(payment: Deposit | Withdrawal, at: datetime) -> Row:
+    """Return a deposit or a withdrawal as it was after a change, pushed *at*."""
+    pushed = {"pTime": millis(at), "subAcct": "", "uid": ACCOUNT_UID}
+    match payment:
+        case Deposit():
+            row = deposit_row(payment)
+        case Withdrawal():
+            row = withdrawal_history_row(payment) | _ADDRESS_EXTRAS
+    return {name: value for name, value in row.items() if name != "type"} | pushed

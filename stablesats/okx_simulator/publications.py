@@ -3,8 +3,8 @@
 Times are readings of a monotonic clock in seconds and come in with each call. A publication looks at the
 exchange; it never changes it.
 
-Source: OKX API v5, "Tickers", "Order book", "Mark price", "Funding rate", "Account", "Positions" and
-"Order" channels.
+Source: OKX API v5, "Tickers", "Order book", "Mark price", "Funding rate", "Account", "Positions", "Order",
+"Deposit info" and "Withdrawal info" channels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stablesats.okx_simulator.amounts import plain_text
 from stablesats.okx_simulator.book_tape import level_changes
+from stablesats.okx_simulator.chain_payments import Deposit, Withdrawal
 from stablesats.okx_simulator.market_rows import (
     book_row,
     funding_rate_row,
@@ -20,7 +21,12 @@ from stablesats.okx_simulator.market_rows import (
     mark_price_row,
     ticker_row,
 )
-from stablesats.okx_simulator.private_rows import account_rows, order_push_row, position_rows
+from stablesats.okx_simulator.private_rows import (
+    account_rows,
+    order_push_row,
+    payment_push_row,
+    position_rows,
+)
 from stablesats.okx_simulator.rows import millis
 from stablesats.okx_simulator.subscriptions import Channel
 
@@ -155,6 +161,21 @@ class OrderChanges:
         return [{"data": [order_push_row(change, exchange)]} for change in fresh]
 
 
+class PaymentChanges:
+    """Pushes every change of a deposit, or of a withdrawal, from the subscription on; at first nothing."""
+
+    def __init__(self, exchange: Exchange, kind: type[Deposit | Withdrawal]) -> None:
+        self._kind = kind
+        self._seen = len(exchange.wallet.payment_changes)
+
+    def due(self, exchange: Exchange, now_secs: float) -> list[Push]:  # noqa: ARG002
+        """Return a push for each change."""
+        fresh = exchange.wallet.payment_changes[self._seen :]
+        self._seen += len(fresh)
+        at = exchange.clock.now()
+        return [{"data": [payment_push_row(each, at)]} for each in fresh if isinstance(each, self._kind)]
+
+
 class Snapshots:
     """Pushes rows at once as a snapshot, then when the account changes, and every five seconds.
 
@@ -193,6 +214,10 @@ def publication_of(subscription: Subscription, exchange: Exchange) -> Publicatio
             return Snapshots(position_rows)
         case Channel.ORDERS:
             return OrderChanges(exchange)
+        case Channel.DEPOSIT_INFO:
+            return PaymentChanges(exchange, Deposit)
+        case Channel.WITHDRAWAL_INFO:
+            return PaymentChanges(exchange, Withdrawal)
         case Channel.TRADES:
             return Trades(exchange)
         case Channel.BOOKS:

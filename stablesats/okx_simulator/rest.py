@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import structlog
 from aiohttp import web
 
-from stablesats.okx_simulator.account_endpoints import ACCOUNT_ENDPOINTS
-from stablesats.okx_simulator.asset_endpoints import ASSET_ENDPOINTS
+from stablesats.okx_simulator.endpoint_table import ENDPOINTS, is_known_path
 from stablesats.okx_simulator.endpoints import INSTRUMENT_TYPES, Answer, Call, Endpoint
+from stablesats.okx_simulator.errors import ConnectionCutError
 from stablesats.okx_simulator.faults import (
     AnswerStatus,
     DelayAnswer,
@@ -31,11 +31,10 @@ from stablesats.okx_simulator.faults import (
     StaleAnswer,
 )
 from stablesats.okx_simulator.json_texts import JsonTextError, load_json
-from stablesats.okx_simulator.public_endpoints import PUBLIC_ENDPOINTS
 from stablesats.okx_simulator.refusals import RefusalError, has_data, refusal_text
 from stablesats.okx_simulator.rows import micros
 from stablesats.okx_simulator.signatures import ApiKey, SignedRequest, authenticate
-from stablesats.okx_simulator.trade_endpoints import TRADE_ENDPOINTS, refused_items
+from stablesats.okx_simulator.trade_endpoints import refused_items
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -48,11 +47,6 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.rate_limits import RateLimiter
 
 _log: Final = structlog.get_logger(__name__)
-ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = {
-    (endpoint.method, endpoint.path): endpoint
-    for endpoint in (*PUBLIC_ENDPOINTS, *ACCOUNT_ENDPOINTS, *ASSET_ENDPOINTS, *TRADE_ENDPOINTS)
-}
-_PATHS: Final = frozenset(path for _, path in ENDPOINTS)
 _OPEN_IN_MAINTENANCE: Final = frozenset({"/api/v5/public/time", "/api/v5/system/status"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GATEWAY_PAGE: Final = "<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -99,6 +93,10 @@ class RestService:
         self._api_key = ApiKey(config.api_key, config.secret, config.passphrase)
         self._last_answers: dict[str, dict[str, Any]] = {}
 
+    def has_answered(self, request: web.Request) -> bool:
+        """Tell whether the same question was answered before, and how is still remembered."""
+        return request.method == "GET" and request.raw_path in self._last_answers
+
     async def serve(self, received: Received, fault: RequestFault | None) -> web.Response:
         """Answer one request, running into *fault*."""
         match fault:
@@ -131,7 +129,16 @@ class RestService:
             case unreachable:
                 assert_never(unreachable)
 
-    def execute(self, method: str, path: str, body: Any, *, at: datetime, expiry: str = "") -> Answer:
+    def execute(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        at: datetime,
+        expiry: str = "",
+        fault: RequestFault | None = None,
+    ) -> Answer:
         """Run an endpoint for the account's owner without a signature, its rate limits counted.
 
         Args:
@@ -140,16 +147,31 @@ class RestService:
             body: Its parameters.
             at: When the request was received.
             expiry: Its ``expTime``, Unix milliseconds; ``""`` for none.
+            fault: What it runs into, one that `FaultScript.take_operation` returns.
 
         Raises:
-            RefusalError: 50001 during a maintenance, 51000 for an unreadable *expiry*; else as the endpoint
-                says.
+            RefusalError: 50001 during a maintenance, 51000 for an unreadable *expiry*, what *fault* says;
+                else as the endpoint says.
+            ConnectionCutError: If *fault* drops the connection, before or after the execution.
         """
+        match fault:
+            case DropBefore():
+                raise ConnectionCutError("before the operation")
+            case AnswerStatus(_, code):
+                raise RefusalError(code)
         if self._conditions.maintenance_since is not None:
             raise RefusalError("50001")
         endpoint = ENDPOINTS[method, path]
         self._spend(endpoint, self._config.api_key, {}, body)
-        return self._run(endpoint, {}, body, received_at=at, expires_at=_parse_expiry(expiry))
+        if isinstance(fault, Refuse):
+            return refused_items(body, RefusalError(fault.code), self._now())
+        expires_at = _parse_expiry(expiry)
+        answer = self._ran_into(
+            fault, lambda: self._run(endpoint, {}, body, received_at=at, expires_at=expires_at)
+        )
+        if isinstance(fault, DropAfter):
+            raise ConnectionCutError("after the operation")
+        return answer
 
     def refused(self, refusal: RefusalError) -> web.Response:
         """Answer a refusal that stands at the top level."""
@@ -161,28 +183,18 @@ class RestService:
         return json_response(envelope | {"data": []} if has_data else envelope, status)
 
     def _answer(self, received: Received, fault: RequestFault | None = None) -> web.Response:
-        orders_before = self._exchange.order_count
-        filling = (
-            self._exchange.filling_only(fault.ratio) if isinstance(fault, PartialFill) else nullcontext()
-        )
         try:
-            with filling:
-                answer = self._execute(received, fault)
+            answer = self._ran_into(fault, lambda: self._execute(received, fault))
         except RefusalError as refusal:
             return self.refused(refusal)
         except Exception:  # noqa: BLE001 - logged and answered: see below
             # The edge of the server: a defect is answered as OKX would answer it, counted and logged.
             _log.exception("okx_simulator_request_failed", path=received.request.path)
             return self.refused(RefusalError("50026"))
-        self._count_refusals(answer)
         envelope = {"code": answer.code, "data": answer.data, "msg": answer.message}
         if answer.is_trade:
             envelope |= {"inTime": micros(received.at), "outTime": micros(self._now())}
         match fault:
-            case HideOrder(milliseconds):
-                self._exchange.hide_orders_since(orders_before, milliseconds)
-            case EmptyFields():
-                envelope["data"] = [_emptied(row) for row in answer.data]
             case MalformedJson():
                 text = json.dumps(envelope)
                 return web.Response(text=text[: len(text) // 2], content_type="application/json")
@@ -191,6 +203,22 @@ class RestService:
         if received.request.method == "GET":
             self._remember(received.request.raw_path, envelope)
         return json_response(envelope)
+
+    def _ran_into(self, fault: RequestFault | None, run: Callable[[], Answer]) -> Answer:
+        """Return what *run* answers, with what *fault* does to its orders and rows."""
+        orders_before = self._exchange.order_count
+        filling = (
+            self._exchange.filling_only(fault.ratio) if isinstance(fault, PartialFill) else nullcontext()
+        )
+        with filling:
+            answer = run()
+        self._count_refusals(answer)
+        match fault:
+            case HideOrder(milliseconds):
+                self._exchange.hide_orders_since(orders_before, milliseconds)
+            case EmptyFields():
+                return replace(answer, data=[_emptied(row) for row in answer.data])
+        return answer
 
     def _remember(self, target: str, envelope: dict[str, Any]) -> None:
         self._last_answers.pop(target, None)
@@ -262,11 +290,6 @@ class RestService:
     def _count_refusals(self, answer: Answer) -> None:
         if answer.code != "0":
             self.refusals.update(item["sCode"] for item in answer.data if item["sCode"] != "0")
-
-
-def is_known_path(path: str) -> bool:
-    """Tell whether the REST API has *path*."""
-    return path in _PATHS
 
 
 def json_response(value: Any, status: int = 200) -> web.Response:

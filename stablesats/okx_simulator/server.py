@@ -13,13 +13,14 @@ from aiohttp import web
 
 from stablesats.okx_simulator.admin import ADMIN_ACTIONS, AdminDesk
 from stablesats.okx_simulator.conditions import Conditions
+from stablesats.okx_simulator.endpoint_table import is_known_path
 from stablesats.okx_simulator.errors import AdminRequestError, SavedStateError, SimulatorStartError
 from stablesats.okx_simulator.exchange import Exchange
-from stablesats.okx_simulator.faults import FaultScript
+from stablesats.okx_simulator.fault_script import FaultScript
 from stablesats.okx_simulator.json_texts import JsonTextError, load_json
 from stablesats.okx_simulator.rate_limits import RateLimiter
 from stablesats.okx_simulator.refusals import RefusalError
-from stablesats.okx_simulator.rest import Received, RestService, is_known_path, json_response
+from stablesats.okx_simulator.rest import Received, RestService, json_response
 from stablesats.okx_simulator.saved_state import StateFile, write_file
 from stablesats.okx_simulator.signatures import ApiKey
 from stablesats.okx_simulator.streams import StreamService, stream_kind
@@ -244,7 +245,8 @@ class OkxSimulator:
 
     def _execute_operation(self, operation: str, arguments: object, expiry: str) -> Answer:
         path = f"/api/v5/trade/{operation}"
-        return self._rest.execute("POST", path, arguments, at=self._server_now(), expiry=expiry)
+        fault = self.faults.take_operation(path)
+        return self._rest.execute("POST", path, arguments, at=self._server_now(), expiry=expiry, fault=fault)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
@@ -261,7 +263,9 @@ class OkxSimulator:
         if path.startswith("/admin/"):
             answer = self._serve_admin(received)
         else:
-            answer = await self._rest.serve(received, self.faults.take(request.method, path))
+            is_repeated = self._rest.has_answered(request)
+            fault = self.faults.take(request.method, path, is_repeated=is_repeated)
+            answer = await self._rest.serve(received, fault)
         self.streams.wake()
         return answer
 

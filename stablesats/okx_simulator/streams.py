@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from stablesats.okx_simulator.conversation import NO_DATA, SLOW_READER, Conversation
 from stablesats.okx_simulator.rate_limits import Charge, Limit
-from stablesats.okx_simulator.subscriptions import StreamKind
+from stablesats.okx_simulator.subscriptions import Channel, StreamKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from stablesats.okx_simulator.endpoints import Answer
     from stablesats.okx_simulator.exchange import Exchange
-    from stablesats.okx_simulator.faults import FaultScript
+    from stablesats.okx_simulator.fault_script import FaultScript
     from stablesats.okx_simulator.rate_limits import RateLimiter
     from stablesats.okx_simulator.signatures import ApiKey
 
@@ -120,6 +120,7 @@ class StreamService:
             connection_id=f"{next(self._numbers):08x}",
             execute=self._execute,
             take_fault=self._faults.take_push,
+            count_connections=self._count_connections,
             rate_limits=self._rate_limits,
         )
         connection = _Connection(socket, conversation, self._monotonic())
@@ -134,6 +135,13 @@ class StreamService:
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
+
+    def _count_connections(self, channel: Channel) -> int:
+        """Return how many connections are subscribed to *channel*; a private one has one account only."""
+        return sum(
+            any(each.channel is channel for each in connection.conversation.subscriptions)
+            for connection in self._connections
+        )
 
     async def _read(self, connection: _Connection) -> None:
         async for message in connection.socket:

@@ -1,6 +1,6 @@
 """What can be subscribed to: the channels of each WebSocket address, and what an argument must say.
 
-Source: OKX API v5, "WebSocket": public and private channels.
+Source: OKX API v5, "WebSocket": public, private and business channels.
 """
 
 from __future__ import annotations
@@ -39,14 +39,30 @@ class Channel(StrEnum):
     ACCOUNT = "account"
     POSITIONS = "positions"
     ORDERS = "orders"
+    DEPOSIT_INFO = "deposit-info"
+    WITHDRAWAL_INFO = "withdrawal-info"
 
     @property
     def is_private(self) -> bool:
         """Whether it needs a login."""
         return self in _PRIVATE
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether its connections are counted, and limited."""
+        return self in _COUNTED
 
-_PRIVATE: Final = frozenset({Channel.ACCOUNT, Channel.POSITIONS, Channel.ORDERS})
+    @property
+    def kind(self) -> StreamKind:
+        """The address where it can be subscribed to."""
+        if self in _BUSINESS:
+            return StreamKind.BUSINESS
+        return StreamKind.PRIVATE if self.is_private else StreamKind.PUBLIC
+
+
+_BUSINESS: Final = frozenset({Channel.DEPOSIT_INFO, Channel.WITHDRAWAL_INFO})
+_COUNTED: Final = frozenset({Channel.ACCOUNT, Channel.POSITIONS, Channel.ORDERS})
+_PRIVATE: Final = _COUNTED | _BUSINESS
 _OF_AN_INSTRUMENT: Final = frozenset(set(Channel) - _PRIVATE - {Channel.INDEX_TICKERS})
 
 
@@ -86,8 +102,7 @@ def parse_subscription(raw: object, kind: StreamKind, instrument: Instrument) ->
         channel = Channel(name)
     except ValueError:
         raise RefusalError("60018", named) from None
-    wanted_kind = StreamKind.PRIVATE if channel.is_private else StreamKind.PUBLIC
-    if kind is not wanted_kind or not _exists(channel, fields, instrument):
+    if kind is not channel.kind or not _exists(channel, fields, instrument):
         raise RefusalError("60018", named)
     parameters = tuple((key, value) for key, value in fields.items() if key != "channel" and value)
     return Subscription(channel, parameters)
@@ -99,6 +114,6 @@ def _exists(channel: Channel, fields: Mapping[str, str], instrument: Instrument)
         return inst_id == instrument.inst_id
     if channel is Channel.INDEX_TICKERS:
         return inst_id == instrument.family
-    if channel is Channel.ACCOUNT:
+    if channel is Channel.ACCOUNT or channel in _BUSINESS:
         return fields.get("ccy", "") in {"", instrument.settle_currency}
     return fields.get("instType", "") in {"SWAP", "ANY"} and inst_id in {"", instrument.inst_id}

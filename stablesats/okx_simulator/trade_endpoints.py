@@ -5,9 +5,21 @@ Source: OKX API v5, "Trade".
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from stablesats.okx_simulator.endpoints import Answer, Call, Charges, Endpoint, Handler, flat, page
+from stablesats.okx_simulator.endpoints import (
+    ARCHIVE_KEPT,
+    Answer,
+    Call,
+    Charges,
+    Endpoint,
+    Handler,
+    flat,
+    page,
+)
 from stablesats.okx_simulator.orders import (
     check_cross_margin,
     check_net_side,
@@ -30,6 +42,8 @@ if TYPE_CHECKING:
     from stablesats.okx_simulator.rows import Row
 
 _MAX_BATCH: Final = 20
+_ORDERS_KEPT: Final = timedelta(days=7)
+_FILLS_KEPT: Final = timedelta(days=3)
 _PLACE: Final = Limit("POST trade/order", 60, keyed_by="instId")
 _BATCH: Final = Limit("trade/batch-orders", 300, keyed_by="instId")
 _ALL_ORDERS: Final = Limit("all new orders of an account", 1000, code="50061")
@@ -98,17 +112,21 @@ def pending_orders(call: Call) -> Answer:
     return _orders(call, call.exchange.pending_orders[::-1])
 
 
-def order_history(call: Call) -> Answer:
-    """Answer the orders that are done, newest first."""
+def order_history(call: Call, *, kept: timedelta) -> Answer:
+    """Answer the orders that are done since *kept* ago at most, newest first."""
     call.required("instType")
-    return _orders(call, call.exchange.order_history())
+    orders = call.exchange.order_history()
+    since = call.now - kept
+    return _orders(call, [order for order in orders if order.updated_at >= since])
 
 
-def fills(call: Call) -> Answer:
-    """Answer the executions, newest first."""
+def fills(call: Call, *, kept: timedelta) -> Answer:
+    """Answer the executions since *kept* ago, newest first."""
     exchange = call.exchange
     exchange.advance()
-    rows = (fill_row(fill, exchange.order_of(fill), exchange.instrument) for fill in reversed(exchange.fills))
+    since = call.now - kept
+    recent = takewhile(lambda fill: fill.at >= since, reversed(exchange.fills))
+    rows = (fill_row(fill, exchange.order_of(fill), exchange.instrument) for fill in recent)
     return Answer(page(rows, call.query, key="billId", time_key="ts"))
 
 
@@ -201,8 +219,18 @@ TRADE_ENDPOINTS: Final = (
         "POST", "close-position", close_position, flat(Limit("trade/close-position", 20, keyed_by="instId"))
     ),
     _trade("GET", "orders-pending", pending_orders, flat(Limit("trade/orders-pending", 60))),
-    _trade("GET", "orders-history", order_history, flat(Limit("trade/orders-history", 40))),
-    _trade("GET", "orders-history-archive", order_history, flat(Limit("trade/orders-history-archive", 20))),
-    _trade("GET", "fills", fills, flat(Limit("trade/fills", 60))),
-    _trade("GET", "fills-history", fills, flat(Limit("trade/fills-history", 10))),
+    _trade(
+        "GET",
+        "orders-history",
+        partial(order_history, kept=_ORDERS_KEPT),
+        flat(Limit("trade/orders-history", 40)),
+    ),
+    _trade(
+        "GET",
+        "orders-history-archive",
+        partial(order_history, kept=ARCHIVE_KEPT),
+        flat(Limit("trade/orders-history-archive", 20)),
+    ),
+    _trade("GET", "fills", partial(fills, kept=_FILLS_KEPT), flat(Limit("trade/fills", 60))),
+    _trade("GET", "fills-history", partial(fills, kept=ARCHIVE_KEPT), flat(Limit("trade/fills-history", 10))),
 )

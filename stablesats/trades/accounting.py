@@ -95,6 +95,8 @@ class Trades:
             TradeNotLiveError: If it was, or is to be, taken back before it was booked.
             TradeBusyError: If somebody else is taking back one of these trades, and is not done in a moment.
             RevertedJournalError: If the trade that has its payments cannot be taken back as was requested.
+            DuplicateEntryError: If the ledger has a journal of other content under ``trade:`` and its id.
+                Nothing is written.
             MediciError: If the ledger could not be written; `UnknownOutcomeError` if it may have been.
         """
         documents = await self._bound()

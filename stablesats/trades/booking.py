@@ -21,6 +21,7 @@ from medici_py import TemplateError, TransactionError, mongo_transaction
 from stablesats.ledger.facade import Ledger
 from stablesats.ledger.reverted_journal import RevertedJournalError
 from stablesats.ledger.templates import AmountError
+from stablesats.tracing import continued
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.errors import TradeBusyError
 from stablesats.trades.postponed import PostponedTrades, batches_of
@@ -158,20 +159,22 @@ class TradeBooking:
         return 1
 
     async def _reject(self, trade_id: str, error: Exception) -> None:
-        await mongo_transaction(
+        traceparent = await mongo_transaction(
             self._client,
             lambda session: self._store.reject(trade_id, str(error), at=self._now(), session=session),
         )
         self._counts.quarantined += 1
-        _log.error("trade refused", action="trade-quarantined", trade=trade_id, reason=str(error))
+        with continued(traceparent):
+            _log.error("trade refused", action="trade-quarantined", trade=trade_id, reason=str(error))
 
     async def _reject_revert(self, trade_id: str, error: Exception) -> None:
-        await mongo_transaction(
+        traceparent = await mongo_transaction(
             self._client,
             lambda session: self._store.reject_revert(trade_id, str(error), at=self._now(), session=session),
         )
         self._counts.quarantined += 1
-        _log.error("revert refused", action="revert-quarantined", trade=trade_id, reason=str(error))
+        with continued(traceparent):
+            _log.error("revert refused", action="revert-quarantined", trade=trade_id, reason=str(error))
 
 
 def share_of(trade_ids: Sequence[str], number: int, shares: int) -> list[str]:

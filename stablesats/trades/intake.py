@@ -9,6 +9,7 @@ from typing import Final, assert_never
 import structlog
 
 from stablesats.lifecycle import unless_stopped, wait_or_stop
+from stablesats.tracing import continued
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.quarantine import set_aside
 from stablesats.trades.receiving import Conflict
@@ -104,19 +105,20 @@ class TradeIntake:
     async def _set_aside(self, malformed: list[MalformedItem], at: datetime) -> None:
         await set_aside(self._documents, malformed, at=at)
         for item in malformed:
-            _log.warning(
-                "set aside",
-                action="trade-quarantined",
-                source=item.place.source,
-                line=item.place.line,
-                trade=item.trade_id,
-                reason=item.reason,
-            )
+            with continued(item.traceparent):
+                _log.warning(
+                    "set aside",
+                    action="trade-quarantined",
+                    source=item.place.source,
+                    line=item.place.line,
+                    trade=item.trade_id,
+                    reason=item.reason,
+                )
 
 
 def _conflicting(received: ReceivedTrade, conflict: Conflict) -> MalformedItem:
     trade = received.trade
-    return MalformedItem(received.place, trade_text(trade), str(conflict), trade_id=trade.id)
+    return MalformedItem(received.place, trade_text(trade), str(conflict), trade.id, received.traceparent)
 
 
 async def _next(deliveries: AsyncGenerator[Delivery, None]) -> Delivery | None:

@@ -56,7 +56,7 @@ class JsonLinesSource:
         Raises:
             ConfigurationError: If there is no such file or folder, or it cannot be read.
         """
-        self._path = path
+        self._path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay what they are called
         self._follow = follow
         self._look_every_secs = look_every_secs
         self._moved_quiet_secs = moved_quiet_secs
@@ -69,7 +69,7 @@ class JsonLinesSource:
     @property
     def name(self) -> str:
         """The absolute path."""
-        return _text(Path(os.path.abspath(self._path)))  # noqa: PTH100 - links stay what they are called
+        return _text(self._path)
 
     async def deliveries(self, positions: Mapping[str, Position]) -> AsyncGenerator[Delivery, None]:
         """Hand out the lines after *positions*; a stream is a file's name."""

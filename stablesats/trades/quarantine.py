@@ -55,5 +55,6 @@ def _row(item: MalformedItem, at: datetime) -> QuarantineFields:
         text=item.text,
         reason=item.reason[:_ONE_REASON_CHARACTERS],
         trade_id=item.trade_id,
+        traceparent=item.traceparent,
         first_seen=to_millisecond(at),
     )

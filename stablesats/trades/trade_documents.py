@@ -169,11 +169,12 @@ class QuarantineFields(BaseModel):
 
     Attributes:
         id: Made of source, line and text: the same thing is set aside once.
-        source: The file or source it came from.
+        source: The file, by its absolute path, or the source it came from.
         line: Its line there, from 1.
         text: What stood there, cut if long; of a trade, the trade.
         reason: What is wrong with it.
         trade_id: The trade's id, where it can be told.
+        traceparent: The trace context in which it was made.
         first_seen: When it was set aside.
     """
 
@@ -185,6 +186,7 @@ class QuarantineFields(BaseModel):
     text: str
     reason: str
     trade_id: str | None = None
+    traceparent: str | None = None
     first_seen: Instant
 
     class Settings:

@@ -7,6 +7,7 @@ alone: the backend that writes the file may have its own. A ``traceparent`` (W3C
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ _TRADE_KEYS: Final = frozenset(
     }
 )
 FIRST_TIMESTAMP: Final = datetime(2009, 1, 3, tzinfo=UTC)
-"""A number below that of this day is taken for seconds. Source: the date of bitcoin's first block."""
+"""No trade is older: it is a slip, or a number in seconds. Source: the date of bitcoin's first block."""
 
 _OPTIONAL_KEYS: Final = frozenset({"btc_tx_id", "usd_tx_id"})
 
@@ -55,17 +56,39 @@ def read_line(raw: bytes, place: Place) -> SourceItem | None:
         return malformed(raw, place, f"longer than {LARGEST_LINE_BYTES} bytes")
     if not raw.strip():
         return None
+    fields: dict[str, Any] = {}
     try:
-        return _item(_object(raw), place)
+        fields = _object(raw)
+        return _item(fields, place)
     except (_LineError, UserTradeError) as error:
-        return malformed(raw, place, str(error))
+        return malformed(raw, place, str(error), fields)
 
 
-def malformed(raw: bytes, place: Place, reason: str) -> MalformedItem:
-    """Say that *raw* is unusable, and keep the beginning of it."""
+def malformed(
+    raw: bytes, place: Place, reason: str, fields: Mapping[str, Any] | None = None
+) -> MalformedItem:
+    """Say that *raw* is unusable; keep the beginning of it, and what its *fields* tell of the trade."""
+    fields = fields or {}
     # UTF-8 takes up to four bytes a character; no use in decoding more than can be kept.
     text = raw[: 4 * KEPT_TEXT_CHARACTERS].decode("utf-8", errors="replace")
-    return MalformedItem(place, text[:KEPT_TEXT_CHARACTERS], reason)
+    return MalformedItem(place, text[:KEPT_TEXT_CHARACTERS], reason, _trade_id(fields), _traceparent(fields))
+
+
+def _trade_id(fields: Mapping[str, Any]) -> str | None:
+    """The trade that a line is about which says something impossible of it."""
+    trade_id = fields.get("id", fields.get("revert"))
+    try:
+        require_text("id", trade_id)
+    except UserTradeError:
+        return None
+    return str(trade_id)
+
+
+def _traceparent(fields: Mapping[str, Any]) -> str | None:
+    """The trace context of a line; an unusable one is as none, as W3C wants it."""
+    traceparent = fields.get("traceparent")
+    is_usable = isinstance(traceparent, str) and _TRACEPARENT.fullmatch(traceparent)
+    return traceparent if is_usable else None
 
 
 def _object(raw: bytes) -> dict[str, Any]:
@@ -102,9 +125,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _item(fields: dict[str, Any], place: Place) -> SourceItem:
-    traceparent = fields.get("traceparent")
-    if not isinstance(traceparent, str) or not _TRACEPARENT.fullmatch(traceparent):
-        traceparent = None  # as W3C wants it: an unusable one is as none
+    traceparent = _traceparent(fields)
     if "revert" not in fields:
         return ReceivedTrade(_trade(fields), place, traceparent)
     if beside := sorted(_TRADE_KEYS & fields.keys()):
@@ -138,13 +159,16 @@ def _timestamp(value: Any) -> datetime:
         timestamp = parse_instant(value)
     except ValueError as error:
         raise _LineError(f"timestamp: {error}") from error
-    is_number = isinstance(value, int) or value.isdecimal()
-    if is_number and timestamp < FIRST_TIMESTAMP:
+    if timestamp >= FIRST_TIMESTAMP:
+        return timestamp
+    if isinstance(value, int) or value.isdecimal():
         raise _LineError(
             f"timestamp: {value} is {timestamp:%Y-%m-%d} in milliseconds since 1970, which is what a number"
             " must be; are these seconds?"
         )
-    return timestamp
+    raise _LineError(
+        f"timestamp: {value} is before {FIRST_TIMESTAMP:%Y-%m-%d}, the day of bitcoin's first block"
+    )
 
 
 def _unit(name: str, value: object) -> Unit:

@@ -26,7 +26,7 @@ from medici_py.instants import to_millisecond
 from medici_py.retry import is_write_conflict
 from medici_py.transactions import run_in_session
 from stablesats.ledger.facade import Ledger
-from stablesats.ledger.reverted_journal import VoidedJournalError
+from stablesats.ledger.reverted_journal import VoidedJournalError, journal_under, reversal_of
 from stablesats.ledger.templates import USER_BUYS_USD, USER_SELLS_USD, TradeAmounts
 from stablesats.tracing import TRACEPARENT, start_span, traceparent_of
 from stablesats.trades.errors import TradeBusyError
@@ -72,8 +72,12 @@ class TradePoster:
     async def book(self, trade_ids: Sequence[str]) -> int:
         """Book those of the trades that still wait for it, all or none, and answer how many those were.
 
+        One whose journal stands already under its `external_id_of`, with the same content, gets that journal.
+
         Raises:
             TradeBusyError: If somebody else is writing one of them, and is not done in a moment.
+            DuplicateEntryError: If the ledger has a journal of other content under the id of one of them.
+                Nothing was written.
             StablesatsError, MediciError: If the ledger refuses one of them. Nothing was written.
             UnknownOutcomeError: If MongoDB did not say whether it was written. Safe to repeat.
         """
@@ -162,31 +166,52 @@ class TradePoster:
                 batch.add(_entry(book, row.to_trade(), traceparent(row)))
         booked = [(row.id, journal.id) for row, journal in zip(rows, batch.journals, strict=True)]
         await self._name_journals(booked, session)
+        for row, journal in zip(rows, batch.journals, strict=True):
+            if journal.replayed:
+                await self._catch_up(row, journal, session)
         return booked
+
+    async def _catch_up(self, row: UserTradeDocument, journal: Journal, session: Any) -> None:
+        """Let *row*, which is new, say what became of its journal, which is not."""
+        at = to_millisecond(self._now())
+        reversal_id = await reversal_of(self._ledger.stablesats, journal.id, session=session)
+        if journal.voided:
+            await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
+        elif reversal_id is not None:
+            fields = {"reverted_at": at, "correction_journal_id": reversal_id}
+            await self._step(row, TradeState.REVERTED, fields, session)
 
     async def _take_back(self, row: UserTradeDocument, at: datetime, span: Span, session: Any) -> _Settled:
         match row.state:
             case TradeState.RECEIVED | TradeState.REJECTED:
-                await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
-                return _Settled(RevertOutcome.CANCELLED)
+                book = self._ledger.stablesats
+                if await journal_under(book, external_id_of(row.id), session=session) is None:
+                    await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
+                    return _Settled(RevertOutcome.CANCELLED)
+                # It was booked by hand, or before its row was lost: the row says so first.
+                [(_, journal_id)] = await self.book_rows([row], lambda row: row.traceparent, session)
+                return await self._take_back_booked(row, journal_id, at, span, session)
             case TradeState.BOOKED:
                 assert row.ledger_journal_id is not None
-                try:
-                    journal = await self._reverse(row, row.ledger_journal_id, at, span, session)
-                except VoidedJournalError as error:
-                    await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
-                    return _Settled(RevertOutcome.CANCELLED, voided=error)
-                await self._step(
-                    row,
-                    TradeState.REVERTED,
-                    {"reverted_at": at, "correction_journal_id": journal.id},
-                    session,
-                )
-                return _Settled(RevertOutcome.REVERTED, journal.id)
+                return await self._take_back_booked(row, row.ledger_journal_id, at, span, session)
             case TradeState.REVERTED | TradeState.CANCELLED:
                 return _Settled(RevertOutcome.NOTHING)
             case _:
                 assert_never(row.state)
+
+    async def _take_back_booked(
+        self, row: UserTradeDocument, journal_id: ObjectId, at: datetime, span: Span, session: Any
+    ) -> _Settled:
+        reversal_id = await reversal_of(self._ledger.stablesats, journal_id, session=session)
+        if reversal_id is None:
+            try:
+                reversal_id = (await self._reverse(row, journal_id, at, span, session)).id
+            except VoidedJournalError as error:
+                await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
+                return _Settled(RevertOutcome.CANCELLED, voided=error)
+        fields = {"reverted_at": at, "correction_journal_id": reversal_id}
+        await self._step(row, TradeState.REVERTED, fields, session)
+        return _Settled(RevertOutcome.REVERTED, reversal_id)
 
     async def _reverse(
         self, row: UserTradeDocument, reverted: ObjectId, at: datetime, span: Span, session: Any
@@ -253,6 +278,7 @@ def _entry(book: Book, trade: UserTrade, traceparent: str | None) -> Entry:
         book,
         USER_BUYS_USD if trade.user_buys_usd else USER_SELLS_USD,
         TradeAmounts(sats=trade.sats, cents=trade.cents),
+        external_id=external_id_of(trade.id),
         effective=trade.timestamp,
         metadata=_reference(trade, traceparent),
     )

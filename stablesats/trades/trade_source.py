@@ -24,7 +24,7 @@ class Place:
     """Where an item stood, for people who have to look it up.
 
     Attributes:
-        source: A file's path, or the name of another source.
+        source: A file's absolute path, or the name of another source.
         line: Its line there, counted from 1; None where there are no lines.
     """
 
@@ -74,12 +74,14 @@ class MalformedItem:
         text: What stood there, as much of it as is kept.
         reason: What is wrong with it.
         trade_id: The trade that it is about, where that can be told.
+        traceparent: The W3C trace context in which it was made, if known.
     """
 
     place: Place
     text: str
     reason: str
     trade_id: str | None = None
+    traceparent: str | None = None
 
 
 SourceItem: TypeAlias = ReceivedTrade | RevertRequest | MalformedItem

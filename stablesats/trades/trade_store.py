@@ -122,27 +122,38 @@ class TradeStore:
         )
         return [row["_id"] async for row in cursor]
 
-    async def reject(self, trade_id: str, reason: str, *, at: datetime, session: Any) -> None:
-        """Give up booking a trade that is received: set it aside and free its payments."""
+    async def reject(self, trade_id: str, reason: str, *, at: datetime, session: Any) -> str | None:
+        """Give up booking a trade that is received: set it aside and free its payments.
+
+        Returns:
+            The trace context in which it was made.
+        """
         trades = self._documents.trades
         found = await trades.find_one({"_id": trade_id, "state": TradeState.RECEIVED}, session=session)
         if found is None:
-            return
+            return None
         await trades.get_pymongo_collection().update_one(
             {"_id": trade_id, "state": TradeState.RECEIVED.value},
             {"$set": {"state": TradeState.REJECTED.value}, "$unset": {"live_reference": ""}},
             session=session,
         )
-        await self._set_trade_aside(trade_id, trade_text(found.to_trade()), reason, at, session)
+        item = MalformedItem(_BOOKING, trade_text(found.to_trade()), reason, trade_id, found.traceparent)
+        await set_aside(self._documents, [item], at=at, session=session)
+        return found.traceparent
 
-    async def reject_revert(self, trade_id: str, reason: str, *, at: datetime, session: Any) -> None:
-        """Give up taking a trade back, and set the request aside."""
-        await self._documents.reverts.get_pymongo_collection().update_one(
+    async def reject_revert(self, trade_id: str, reason: str, *, at: datetime, session: Any) -> str | None:
+        """Give up taking a trade back, and set the request aside; answers as `reject`."""
+        request = await self._documents.reverts.get_pymongo_collection().find_one_and_update(
             {"_id": trade_id, "state": RevertState.PENDING.value},
             {"$set": {"state": RevertState.REJECTED.value, "settled_at": to_millisecond(at)}},
             session=session,
         )
-        await self._set_trade_aside(trade_id, json.dumps({"revert": trade_id}), reason, at, session)
+        if request is None:
+            return None
+        traceparent: str | None = request.get("traceparent")
+        item = MalformedItem(_BOOKING, json.dumps({"revert": trade_id}), reason, trade_id, traceparent)
+        await set_aside(self._documents, [item], at=at, session=session)
+        return traceparent
 
     async def positions(self, source: str) -> dict[str, Position]:
         """How far each stream of *source* was read."""
@@ -154,12 +165,6 @@ class TradeStore:
         await self._documents.positions.get_pymongo_collection().replace_one(
             {"_id": {"source": source, "stream": stream}}, {"position": dict(position)}, upsert=True
         )
-
-    async def _set_trade_aside(
-        self, trade_id: str, text: str, reason: str, at: datetime, session: Any
-    ) -> None:
-        item = MalformedItem(_BOOKING, text, reason, trade_id)
-        await set_aside(self._documents, [item], at=at, session=session)
 
 
 def trade_text(trade: UserTrade) -> str:

@@ -16,7 +16,8 @@ from pymongo.database import Database
 from typer.testing import CliRunner, Result
 
 from medici_py import Book, init_models
-from medici_py.cli_audit import COULD_NOT, DIFFERENT
+from medici_py.book_state import BookState
+from medici_py.cli_audit import COULD_NOT, DIFFERENT, MAX_NAMED
 from medici_py.cli_commands import app
 from medici_py.embedded import EmbeddedMongo
 
@@ -154,7 +155,7 @@ class TestVerify:
             check=False,
         )
         os.close(theirs)
-        shown = os.read(ours, 100_000).decode()
+        shown = os.read(ours, 100_000).decode(errors="replace")  # it may end within a character
         os.close(ours)
         assert process.returncode == OK
         assert process.stdout.startswith(b"No difference in 2 journals")
@@ -235,6 +236,40 @@ def test_wrong_legs_are_named_in_a_book_without_running_balances(
     assert "debits 5 should equal credits 6 in meta.currency 'USD'" in result.stdout
     assert "\x1b" not in result.stdout
     assert "\\x1b[31mX" in result.stdout
+
+
+@pytest.mark.parametrize("command", [("verify",), ("verify", "--json"), ("rebuild", "--yes")], ids=" ".join)
+def test_book_that_is_not_there_is_status_2(
+    command: tuple[str, ...], medici: Medici, bank: Database[dict[str, Any]]
+) -> None:
+    """A slip is no clean book, and makes none; the books there are are named, in a database without any, too."""
+    bank["medici_py_books"].insert_one(BookState("Empty", running_balances=True).to_document())
+    before = list(bank["medici_py_books"].find())
+    result = medici(*command, "--book", "main")
+    assert (result.exit_code, result.stdout) == (COULD_NOT, "")
+    assert result.stderr == (
+        f"medici: there is no book 'main' in database {bank.name!r}; its books are 'Empty', 'Main', 'Shared'.\n"
+    )
+    assert list(bank["medici_py_books"].find()) == before
+    for name in bank.list_collection_names():
+        bank.drop_collection(name)
+    assert medici(*command).stderr.endswith("; it has none.\n")
+
+
+def test_book_of_which_anything_is_stored_is_there(medici: Medici, bank: Database[dict[str, Any]]) -> None:
+    """One without entries is clean; journals without legs are its difference."""
+    bank["medici_py_books"].insert_one(BookState("Empty", running_balances=True).to_document())
+    assert medici("verify", "--book", "Empty").exit_code == OK
+    bank["medici_journals"].update_one({"book": "Shared"}, {"$set": {"book": "Torn"}})
+    assert medici("verify", "--book", "Torn").exit_code == DIFFERENT
+
+
+def test_many_books_are_not_all_named(medici: Medici, bank: Database[dict[str, Any]]) -> None:
+    """The line stays readable."""
+    states = (BookState(f"A{number:03}", running_balances=True) for number in range(MAX_NAMED))
+    bank["medici_py_books"].insert_many([state.to_document() for state in states])
+    stderr = medici("verify", "--book", "main").stderr
+    assert stderr.endswith(f"'A{MAX_NAMED - 1:03}' and 2 more.\n")
 
 
 @pytest.mark.parametrize("command", ["verify", "rebuild"])

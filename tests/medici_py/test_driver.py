@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Any
 
+import pymongo
 import pytest
 from bson import DatetimeMS, ObjectId
 from mongomock_motor import AsyncMongoMockClient
@@ -12,6 +13,8 @@ from medici_py.driver import (
     adopt,
     aggregate,
     capabilities,
+    driver_secs_left,
+    driver_time_is_up,
     has_no_transactions,
     is_database,
     snapshot_session,
@@ -112,3 +115,18 @@ async def test_date_beyond_pythons_years_is_read_as_the_nearest(
     found = await adopt(driver_database).things.find_one()
     assert found is not None
     assert found["at"].year == year
+
+
+def test_time_that_a_caller_gave_the_driver_can_be_asked_for() -> None:
+    """By ``pymongo.timeout``; it is over when nothing is left of it, and nobody need have given any."""
+    assert driver_secs_left() is None
+    assert not driver_time_is_up()
+    with pymongo.timeout(3_600):
+        left_secs = driver_secs_left()
+        assert left_secs is not None
+        assert 0 < left_secs <= 3_600
+        assert not driver_time_is_up()
+    with pymongo.timeout(1e-9):
+        assert driver_time_is_up()
+        with pymongo.timeout(None):
+            assert not driver_time_is_up()

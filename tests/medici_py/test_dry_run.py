@@ -27,7 +27,14 @@ from medici_py.embedded import EmbeddedMongo
 
 BookFactory = Callable[..., Book]
 
-WRITTEN = ("medici_journals", "medici_transactions", "medici_locks", "medici_py_balances", "medici_py_keys")
+WRITTEN = (
+    "medici_journals",
+    "medici_transactions",
+    "medici_locks",
+    "medici_py_balances",
+    "medici_py_books",
+    "medici_py_keys",
+)
 
 
 def withdrawal(book: Book, amount: int = 5, **entry: Any) -> Any:
@@ -165,6 +172,31 @@ async def test_dry_run_on_mongomock_judges_and_writes_nothing(mongomock_database
     assert len(preview.transactions) == 2
 
 
+async def test_dry_run_of_a_batch_says_what_its_end_would_do(book: Book, bank: Any) -> None:
+    """Each entry is judged on what the ones before it leave, and a repeat shows the first journal."""
+    first = await book.entry("in", key="k").debit("Assets", 5).credit("Wallet", 5).commit()
+    before = await contents(bank)
+    async with book.batch() as batch:
+        assert await batch.dry_run() == ()
+        batch.add(book.entry("in", key="k").debit("Assets", 5).credit("Wallet", 5))
+        batch.add(withdrawal(book, 5, date=0))
+        previews = await batch.dry_run()
+        assert [(journal.memo, journal.replayed) for journal in previews] == [("in", True), ("out", False)]
+        assert previews[0].id == first.id
+        assert await contents(bank) == before
+    assert batch.journals == previews
+    batch = book.batch()
+    batch.add(withdrawal(book, 1))
+    with pytest.raises(InsufficientBalanceError):
+        await batch.dry_run()
+    async with bank.client.start_session() as session:
+        await session.start_transaction()
+        batch = book.batch(session=session)
+        batch.add(withdrawal(book, 1))
+        with pytest.raises(TransactionError, match="needs a transaction of its own"):
+            await batch.dry_run()
+
+
 ACCOUNTS = ["Wallet", "Wallet:a", "Assets"]
 legs = st.tuples(
     st.sampled_from(ACCOUNTS),
@@ -173,9 +205,10 @@ legs = st.tuples(
     st.one_of(st.none(), st.integers(0, 8)),
 )
 entries = st.tuples(
-    st.lists(st.tuples(legs, st.sampled_from(ACCOUNTS)), max_size=3),
+    st.lists(st.tuples(legs, st.sampled_from(ACCOUNTS)), min_size=1, max_size=3),
     st.one_of(st.none(), st.sampled_from(["k1", "k2"])),
 )
+units = st.one_of(entries.map(lambda entry: [entry]), st.lists(entries, min_size=2, max_size=3))
 
 
 def build(book: Book, drawn: Any) -> Any:
@@ -193,27 +226,75 @@ async def outcome(call: Any) -> Any:
         return type(error), str(error)
 
 
+async def preview_of(book: Book, unit: list[Any]) -> tuple[Journal, ...]:
+    if len(unit) == 1:
+        return (await unit[0].dry_run(),)
+    batch = book.batch()
+    for entry in unit:
+        batch.add(entry)
+    return await batch.dry_run()
+
+
+async def posted(book: Book, unit: list[Any], session: Any = None) -> tuple[Journal, ...]:
+    if len(unit) == 1:
+        return (await unit[0].commit(session=session),)
+    async with book.batch(session=session) as batch:
+        for entry in unit:
+            batch.add(entry)
+    return batch.journals
+
+
+def without_legs(found: Any) -> Any:
+    """Leave the ids of legs out, which are the server's own where the book has no running balances."""
+    if not all(isinstance(one, Journal) for one in found):
+        return found
+    return [(len(one.transactions), one.model_copy(update={"transactions": ()})) for one in found]
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(drawn=st.lists(entries, min_size=1, max_size=5), running_balances=st.booleans())
+@given(
+    drawn=st.lists(st.tuples(units, st.booleans()), min_size=1, max_size=4),
+    running_balances=st.booleans(),
+    dimensions=st.sampled_from([(), {"layer": "SETTLED"}]),
+)
 def test_preview_equals_what_commit_does(
-    mongodb: EmbeddedMongo, drawn: list[Any], running_balances: bool
+    mongodb: EmbeddedMongo, drawn: list[Any], running_balances: bool, dimensions: Any
 ) -> None:
-    """Journal or refusal, in whatever state the book is; legs have ids of the server's without rows."""
+    """Journals or refusal: of entries and batches, repeats among them, from the first one of a book on.
+
+    Each is previewed and posted twice: what has been posted in a caller's session stands the second time
+    without its entry having heard of it. Nobody is told by any preview how to keep the book.
+    """
+    parameters: dict[str, Any] = {"running_balances": running_balances, "dimensions": dimensions}
+    others: dict[str, Any] = {"running_balances": not running_balances, "dimensions": ("other",)}
 
     async def run() -> None:
         async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
             database = client["dry_runs"]
             await init_models(database)
-            book = Book(f"Preview {ObjectId()}", database, running_balances=running_balances)
-            for each in drawn:
-                entry = build(book, each)
-                balances = await book.balances()
-                preview = await outcome(entry.dry_run())
-                assert await book.balances() == balances
-                real = await outcome(entry.commit())
-                if isinstance(real, Journal) and isinstance(preview, Journal) and not running_balances:
-                    assert len(preview.transactions) == len(real.transactions)
-                    preview = preview.model_copy(update={"transactions": real.transactions})
-                assert preview == real
+            name = f"Preview {ObjectId()}"
+            book = Book(name, database, **parameters)
+            other = {"other": "x"}
+            await (
+                Book(name, database, **others).entry("x").debit("A", 1, other).credit("B", 1, other).dry_run()
+            )
+            assert await database["medici_py_books"].count_documents({"_id": name}) == 0
+            for each, in_session in drawn:
+                unit = [build(book, entry) for entry in each]
+
+                async def post(unit: list[Any] = unit, in_session: bool = in_session) -> tuple[Journal, ...]:
+                    if not in_session:
+                        return await posted(book, unit)
+                    return await mongo_transaction(client, lambda session: posted(book, unit, session))
+
+                for _ in range(1 if len(unit) > 1 and not in_session else 2):  # a batch ends once
+                    balances = await book.balances()
+                    preview = await outcome(preview_of(book, unit))
+                    assert await book.balances() == balances
+                    real = await outcome(post())
+                    assert without_legs(preview) == without_legs(real)
+                    if running_balances:
+                        assert preview == real
+            assert (await book.verify()).clean
 
     asyncio.run(run())

@@ -273,7 +273,8 @@ class TestFailedStart:
         """The number of attempts is bounded."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             monkeypatch.setattr(private_mongod, "_free_port", lambda: taken.getsockname()[1])
-            with pytest.raises(MongodStartError, match="5 free ports in turn were taken"):
+            monkeypatch.setattr(private_mongod, "_START_ATTEMPTS", 2)
+            with pytest.raises(MongodStartError, match="2 free ports in turn were taken"):
                 EmbeddedMongo.start(environment=environment)
         assert is_empty(temp_root)
 

@@ -64,6 +64,13 @@ def test_types_of_values_are_told_apart_and_so_is_the_order_of_lists() -> None:
     assert digest(leg(meta={"x": [1, 2]})) != digest(leg(meta={"x": [2, 1]}))
 
 
+def test_integer_is_the_same_in_either_width() -> None:
+    """Whoever builds an entry from what MongoDB has returned may have the one for the other."""
+    assert digest(leg(meta={"x": [1, {"y": 2}]})) == digest(leg(meta={"x": [Int64(1), {"y": Int64(2)}]}))
+    assert digest(leg(meta={"x": 2**40})) == digest(leg(meta={"x": Int64(2**40)}))
+    assert digest(leg(meta={"x": 1})) != digest(leg(meta={"x": 1.0})) != digest(leg(meta={"x": True}))
+
+
 def test_stored_key_is_read_back_as_it_was() -> None:
     """Also by a client that reads times without their zone."""
     journal, key = ObjectId(), EntryKey("k", b"digest", NOON)

@@ -1,6 +1,7 @@
 """The committer by itself, with a pretended database: who shares a transaction, and who gets which answer."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, DocumentTooLarge, OperationFailure
 
+from medici_py import group_commit
 from medici_py.group_commit import MAX_UNITS, MAX_WEIGHT, GroupCommitter, may_be_owned
 from medici_py.sums import SumTooLargeError
 
@@ -25,17 +27,18 @@ class PretendedDatabase:
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
     begun: list[list[Any]] = field(default_factory=list)
     committed: list[list[Any]] = field(default_factory=list)
-    fails: Callable[[Sequence[Any], int | None], BaseException | None] = lambda *_: None
+    fails: Callable[[Sequence[Any]], BaseException | None] = lambda _: None
     at_once: int = 0
     most_at_once: int = 0
 
-    async def commit(self, units: Sequence[Any], tries: int | None) -> list[Any]:
+    async def commit(self, units: Sequence[Any], _tries: int) -> list[Any]:
         self.begun.append(list(units))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await self.is_open.wait()
-            if (error := self.fails(units, tries)) is not None:
+            await asyncio.sleep(0)
+            if (error := self.fails(units)) is not None:
                 raise error
             self.committed.append(list(units))
             return [RefusedError(unit) if str(unit).startswith("refused") else f"{unit}!" for unit in units]
@@ -145,7 +148,7 @@ async def test_exclusive_units_are_never_in_two_transactions_at_once() -> None:
     gates = {name: asyncio.Event() for name in ("x1", "x2", "a")}
     begun: list[list[Any]] = []
 
-    async def commit(units: Sequence[Any], tries: int | None) -> list[Any]:
+    async def commit(units: Sequence[Any], _tries: int) -> list[Any]:
         begun.append(list(units))
         await gates[units[0]].wait()
         return list(units)
@@ -173,7 +176,7 @@ async def test_units_of_two_kinds_never_share_a_transaction() -> None:
     begun: list[list[Any]] = []
     released = asyncio.Event()
 
-    async def commit(units: Sequence[Any], tries: int | None) -> list[Any]:
+    async def commit(units: Sequence[Any], _tries: int) -> list[Any]:
         begun.append(list(units))
         if units[0].startswith("x"):
             await released.wait()
@@ -205,7 +208,7 @@ async def test_bad_unit_never_fails_its_neighbours(
     pretended: PretendedDatabase, bad: set[int], error: Exception
 ) -> None:
     """A transaction that fails for what one of them may own is halved until that one is alone."""
-    pretended.fails = lambda units, _: error if bad & set(units) else None
+    pretended.fails = lambda units: error if bad & set(units) else None
     pretended.is_open.set()
     committer = committer_of(pretended)
     found = await answers(submit(committer, *range(7)))
@@ -218,7 +221,7 @@ async def test_bad_unit_never_fails_its_neighbours(
 async def test_server_that_is_away_is_nobodys_fault(pretended: PretendedDatabase) -> None:
     """Trying each alone would only make everybody wait longer."""
     away = AutoReconnect("away")
-    pretended.fails = lambda *_: away
+    pretended.fails = lambda _: away
     pretended.is_open.set()
     committer = committer_of(pretended)
     assert await answers(submit(committer, *range(5))) == [away] * 5
@@ -226,34 +229,167 @@ async def test_server_that_is_away_is_nobodys_fault(pretended: PretendedDatabase
     assert (committer.stats.splits, committer.stats.refused) == (0, 5)
 
 
-async def test_unit_that_meets_an_open_transaction_is_tried_alone_while_others_go_on() -> None:
-    """The shared transaction tolerates some conflicts; alone it tries for as long as the caller listens."""
-    held = asyncio.Event()
-    tried: list[int | None] = []
-
-    async def commit(units: Sequence[Any], tries: int | None) -> list[Any]:
-        tried.append(tries)
-        if "held" in units:
-            if tries is not None:
-                raise CONFLICT
-            await held.wait()
-        return [f"{unit}!" for unit in units]
-
-    committer: GroupCommitter[Any, Any] = GroupCommitter(commit, weight=lambda _: 1)
-    tasks = submit(committer, "a", "held", "c")
-    await until(lambda: None in tried)
-    assert await committer.submit("later") == "later!"
-    assert [task.done() for task in tasks] == [True, False, True]
-    held.set()
-    assert await answers(tasks) == ["a!", "held!", "c!"]
+@pytest.fixture
+def held(pretended: PretendedDatabase, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Units that an open transaction of somebody else's is in the way of, until they are taken out."""
+    monkeypatch.setattr(group_commit, "conflict_pause_secs", lambda *_: 0)
+    in_the_way: set[str] = set()
+    pretended.fails = lambda units: CONFLICT if in_the_way & set(units) else None
+    pretended.is_open.set()
+    return in_the_way
 
 
-async def test_unit_tried_alone_gets_the_error_that_it_ends_with(pretended: PretendedDatabase) -> None:
+def wallet(unit: str) -> tuple[str]:
+    """What units are claimed by in these tests: ``w1-a`` and ``w1-b`` wait for the same."""
+    return (unit.partition("-")[0],)
+
+
+async def test_units_that_are_held_up_go_on_trying_apart_from_the_others(
+    pretended: PretendedDatabase, held: set[str]
+) -> None:
+    """In one try at a time for what they wait for, and without first meeting it in the others' company."""
+    committer = committer_of(pretended, claims=wallet, exclusive=lambda _: True)
+    held |= {f"w0-{number}" for number in range(60)}
+    waiting = submit(committer, *sorted(held)[:50])
+    others = submit(committer, *(f"w{number}-a" for number in range(1, 21)))
+    assert await answers(others) == [f"w{number}-a!" for number in range(1, 21)]
+    begun = len(pretended.begun)
+    waiting += submit(committer, *sorted(held)[50:])
+    later = submit(committer, *(f"w{number}-b" for number in range(1, 21)))
+    assert await answers(later) == [f"w{number}-b!" for number in range(1, 21)]
+    await until(lambda: len(pretended.begun) > begun + 10)
+    assert all(len({unit in held for unit in units}) == 1 for units in pretended.begun[begun:])
+    assert committer.stats.waiting >= 59
+    assert not any(task.done() for task in waiting)
+    in_the_way = sorted(held)
+    held.clear()
+    assert await answers(waiting) == [f"{unit}!" for unit in in_the_way]
+    assert len(pretended.units) == len(set(pretended.units)) == 100
+    assert pretended.most_at_once == 2  # the others, and the one try for those that are held up
+
+
+async def test_units_that_a_hold_up_does_not_concern_get_through(
+    pretended: PretendedDatabase, held: set[str]
+) -> None:
+    """They came for the same as the one that it concerns, and only that one waits until it is over."""
+    held.add("w0-7")
+    committer = committer_of(pretended, claims=wallet)
+    tasks = submit(committer, *(f"w0-{number}" for number in range(20)))
+    assert len(await answers(tasks[:7] + tasks[8:])) == 19
+    assert await committer.submit("w0-later") == "w0-later!"
+    assert not tasks[7].done()
+    held.clear()
+    assert await tasks[7] == "w0-7!"
+    assert len(pretended.units) == len(set(pretended.units)) == 21
+
+
+async def test_unit_that_gets_through_shares_transactions_with_the_others_again(
+    pretended: PretendedDatabase, held: set[str]
+) -> None:
+    """Nothing is left of the hold-up once all that waited could be committed together."""
+    held.add("w0-a")
+    committer = committer_of(pretended, claims=wallet)
+    (waiting,) = submit(committer, "w0-a")
+    await until(lambda: len(pretended.begun) > 3)
+    held.clear()
+    await waiting
+    await answers(submit(committer, "w0-b", "w1-b"))
+    assert pretended.committed[-1] == ["w0-b", "w1-b"]
+    await until(lambda: not committer._apart and not committer._held_up)
+
+
+@pytest.mark.parametrize("claims", [wallet, lambda _: ()], ids=["claimed", "unclaimed"])
+async def test_unit_that_is_held_up_gets_the_error_that_it_ends_with(
+    pretended: PretendedDatabase, held: set[str], claims: Callable[[str], tuple[str, ...]]
+) -> None:
     """What comes after the conflict is its own."""
     away = AutoReconnect("away")
-    pretended.fails = lambda _, tries: CONFLICT if tries is not None else away
-    pretended.is_open.set()
-    assert await answers(submit(committer_of(pretended), "a")) == [away]
+    pretended.fails = lambda _: CONFLICT if len(pretended.begun) < 5 else away
+    assert await answers(submit(committer_of(pretended, claims=claims), "a")) == [away]
+
+
+async def test_unit_that_is_held_up_for_too_long_gets_the_conflict(
+    pretended: PretendedDatabase, held: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbours do not."""
+    held.add("w0-a")
+    committer = committer_of(pretended, claims=wallet)
+    tasks = submit(committer, "w0-a", "w1-a")
+    await until(lambda: len(pretended.begun) > 10)
+    assert not tasks[0].done()
+    monkeypatch.setattr(group_commit, "DEADLINE_SECS", 0)
+    assert await answers(tasks) == [CONFLICT, "w1-a!"]
+    assert committer.stats.refused == 1
+
+
+async def test_caller_cancelled_between_two_tries_is_withdrawn(
+    pretended: PretendedDatabase, held: set[str]
+) -> None:
+    """Nothing of it is under way while it pauses, so that nobody has to wait for it, either."""
+    held |= {"w0-a", "w0-b"}
+    committer = committer_of(pretended, claims=wallet)
+    first, second = submit(committer, "w0-a", "w0-b")
+    await until(lambda: len(pretended.begun) > 5)
+    first.cancel()
+    await asyncio.wait([first])
+    held.clear()
+    assert await second == "w0-b!"
+    await asyncio.wait_for(committer.settled(), timeout=20)
+    await until(lambda: not committer._apart)
+    assert pretended.units == ["w0-b"]
+    assert committer.stats.waiting == 0
+
+
+async def test_nobody_waits_for_units_that_pause_to_be_settled(
+    pretended: PretendedDatabase, held: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing a book waits for what is under way, and that is nothing between two tries."""
+    monkeypatch.setattr(group_commit, "conflict_pause_secs", lambda *_: 3_600)
+    held.add("w0-a")
+    committer = committer_of(pretended, claims=wallet)
+    (waiting,) = submit(committer, "w0-a")
+    await until(lambda: committer._apart and not committer._under_way)
+    await asyncio.wait_for(committer.settled(), timeout=20)
+    waiting.cancel()
+    for task in list(committer._apart):
+        task.cancel()
+    await until(lambda: not committer._apart)
+
+
+async def test_tries_apart_that_are_cancelled_tell_whoever_waits(
+    pretended: PretendedDatabase, held: set[str]
+) -> None:
+    """As when the event loop is closed."""
+    held |= {f"w0-{number}" for number in range(5)}
+    committer = committer_of(pretended, claims=wallet)
+    tasks = submit(committer, *sorted(held))
+    await until(lambda: len(pretended.begun) > 5)
+    pretended.is_open.clear()
+    await let_everybody_run()
+    for task in list(committer._apart):
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+    assert not pretended.committed
+    assert not committer._held_up
+    assert committer.stats.waiting == 0
+
+
+async def test_transaction_inherits_nothing_of_the_caller_that_began_it() -> None:
+    """Its deadline for PyMongo and its trace are its own, in the lanes and apart from them."""
+    deadline = contextvars.ContextVar("deadline", default="nobody's")
+    seen: list[str] = []
+
+    async def commit(units: Sequence[Any], _tries: int) -> list[Any]:
+        seen.append(deadline.get())
+        if len(seen) < 4:
+            raise CONFLICT
+        return list(units)
+
+    committer: GroupCommitter[Any, Any] = GroupCommitter(commit, weight=lambda _: 1)
+    deadline.set("the caller's")
+    await committer.submit("a")
+    assert seen == ["nobody's"] * 4
 
 
 async def test_caller_cancelled_before_its_transaction_begins_is_withdrawn(
@@ -342,6 +478,25 @@ async def test_room_of_a_withdrawn_unit_is_given_back(pretended: PretendedDataba
     pretended.is_open.set()
     assert await answers([*tasks, *submit(committer, *"cdef")]) == ["a!", "b!", "c!", "d!", "e!", "f!"]
     assert sorted(pretended.units) == [*"abcdef"]
+
+
+async def test_withdrawn_units_leave_the_queue_at_once(pretended: PretendedDatabase) -> None:
+    """However long the lanes are busy, callers that give up leave nothing behind to pile up."""
+    committer = committer_of(pretended, exclusive=lambda unit: unit == "x")
+    tasks = submit(committer, "a")
+    await until(lambda: len(pretended.begun) == 1)
+    tasks += submit(committer, "b")
+    await until(lambda: len(pretended.begun) == 2)
+    for _ in range(3):
+        withdrawn = submit(committer, "x", *range(50))
+        await until(lambda: committer.stats.waiting == 51)
+        for task in withdrawn:
+            task.cancel()
+        await asyncio.wait(withdrawn)
+        assert committer.stats.waiting == 0
+    pretended.is_open.set()
+    assert await answers(tasks) == ["a!", "b!"]
+    assert sorted(pretended.units) == ["a", "b"]
 
 
 async def test_stats_count_what_was_done(pretended: PretendedDatabase) -> None:

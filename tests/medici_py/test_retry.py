@@ -1,12 +1,18 @@
 """When a transaction is tried again."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, ExecutionTimeout, OperationFailure, PyMongoError
 
 from medici_py.retry import (
+    CONFLICT_PAUSE_SECS,
+    MAX_CONFLICT_PAUSE_SECS,
+    PATIENT_AFTER_CONFLICTS,
     Retry,
     after_callback_error,
     after_commit_error,
+    conflict_pause_secs,
 )
 
 
@@ -50,3 +56,30 @@ def test_labels_decide_what_is_tried_again(
 def test_error_of_the_caller_is_never_tried_again(error: BaseException) -> None:
     """Only the driver's errors carry labels."""
     assert Retry.NOTHING is after_callback_error(error)
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "jitter", "secs"),
+    [
+        (1, 1.0, 0.02),
+        (PATIENT_AFTER_CONFLICTS, 1.0, 0.02),
+        (PATIENT_AFTER_CONFLICTS + 1, 1.0, 0.04),
+        (PATIENT_AFTER_CONFLICTS + 3, 1.0, 0.16),
+        (PATIENT_AFTER_CONFLICTS + 4, 1.0, 0.3),  # 0.32 is past the bound
+        (PATIENT_AFTER_CONFLICTS + 4, 0.5, 0.15),
+        (1, 0.0, 0.0),
+    ],
+)
+def test_pause_after_conflicts_grows_once_some_did_not_help(
+    conflicts: int, jitter: float, secs: float
+) -> None:
+    """At first about as long as another posting takes; all of it depends on chance."""
+    assert conflict_pause_secs(conflicts, jitter) == pytest.approx(secs)
+
+
+@given(st.integers(1, 10**9), st.floats(0, 1))
+def test_pause_after_conflicts_is_bounded(conflicts: int, jitter: float) -> None:
+    """Whoever keeps what is wanted, the end of that is soon noticed."""
+    longest = conflict_pause_secs(conflicts, 1.0)
+    assert CONFLICT_PAUSE_SECS <= longest <= MAX_CONFLICT_PAUSE_SECS
+    assert conflict_pause_secs(conflicts, jitter) == pytest.approx(longest * jitter)

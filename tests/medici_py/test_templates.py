@@ -13,14 +13,22 @@ from bson import ObjectId
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from medici_py import (
     Book,
     DuplicateEntryError,
+    Entry,
     InsufficientBalanceError,
     Journal,
     Layer,
     Side,
+    TemplateChangedError,
     TemplateError,
     TemplateLeg,
     TemplateParams,
@@ -28,11 +36,14 @@ from medici_py import (
     TemplateRef,
     TransactionError,
     TransactionTemplate,
+    UnknownTemplateError,
     init_models,
     mongo_transaction,
     post,
+    register_templates,
     template_entry,
 )
+from medici_py.batch import EntryBatch
 from medici_py.templates import legs_of
 
 BookFactory = Callable[..., Book]
@@ -85,16 +96,22 @@ def leg(**changes: Any) -> dict[str, Any]:
 
 
 def of_legs(*legs: dict[str, Any], **changes: Any) -> TransactionTemplate[Legs]:
-    """Return a template whose sample has these legs."""
+    """Return a template whose sample has these legs, or a debit and a credit."""
     template = TransactionTemplate(
         code="ANY",
         version=1,
         description="Whatever its params say.",
         params=Legs,
         legs=lambda params: [TemplateLeg(**one) for one in params.legs],
-        samples=[Legs(legs=legs)],
+        samples=[Legs(legs=legs or (leg(), leg(account="B", side=Side.CREDIT)))],
     )
     return dataclasses.replace(template, **changes)
+
+
+@pytest.fixture
+async def registered(bank: Any) -> None:
+    """What a process does at its start."""
+    await register_templates(bank, [TRANSFER, dataclasses.replace(TRANSFER, version=2), of_legs()])
 
 
 @pytest.fixture
@@ -295,6 +312,7 @@ def test_template_makes_balanced_legs_or_is_refused(legs: list[dict[str, Any]]) 
             legs_of(template, {"legs": tuple(legs)})
 
 
+@pytest.mark.usefixtures("registered")
 class TestPosting:
     """A template's journal in a real book."""
 
@@ -468,10 +486,10 @@ class TestPosting:
     async def test_bound_of_a_leg_is_kept(self, book: Book, bank: Any) -> None:
         """Within its currency and layer."""
         await post(book, of_legs(), {"legs": (leg(account="Bank"), leg(account="Wallet", side=Side.CREDIT))})
-        spend = of_legs(leg(account="Wallet", min_balance=0), leg(account="Shop", side=Side.CREDIT))
-        await post(book, spend, spend.samples[0])
+        spent = {"legs": (leg(account="Wallet", min_balance=0), leg(account="Shop", side=Side.CREDIT))}
+        await post(book, of_legs(), spent)
         with pytest.raises(InsufficientBalanceError):
-            await post(book, spend, spend.samples[0])
+            await post(book, of_legs(), spent)
         assert (await counts(bank))[0] == 2
 
     async def test_entry_of_a_template_is_an_entry(self, book: Book, bank: Any) -> None:
@@ -503,7 +521,17 @@ class TestPosting:
         await entry.commit()
         assert header is not None
         with pytest.raises(TransactionError, match="committed already"):
-            entry.head(header)
+            entry.head(header, TRANSFER)
+
+    @pytest.mark.parametrize("side", [Side.DEBIT, Side.CREDIT])
+    async def test_entry_of_a_template_takes_no_other_legs(self, book: Book, bank: Any, side: Side) -> None:
+        """Its journal says that the template made them all."""
+        entry = template_entry(book, TRANSFER, VECTOR)
+        add = entry.debit if side is Side.DEBIT else entry.credit
+        with pytest.raises(TransactionError, match="legs of template TRANSFER version 1 and takes no others"):
+            add("Evil", 1, {"currency": "USD"})
+        await entry.commit()
+        assert await counts(bank) == (1, 4, 0)
 
     @pytest.mark.parametrize(
         ("arguments", "field"),
@@ -540,6 +568,7 @@ class TestPosting:
 async def test_node_reads_and_voids_the_journal_of_a_template(node: Any, mongo_database: Any) -> None:
     """It passes over what it does not know, and leaves it where it is."""
     await init_models(mongo_database)
+    await register_templates(mongo_database, [TRANSFER])
     book = Book("Shared", mongo_database, dimensions=DIMENSIONS, running_balances=False)
     journal = await post(book, TRANSFER, VECTOR, external_id="x", metadata={"a": 1})
     node_book = node.book("Shared")
@@ -554,6 +583,130 @@ async def test_node_reads_and_voids_the_journal_of_a_template(node: Any, mongo_d
     assert (await book.verify()).clean
 
 
+async def commit(entry: Entry) -> None:
+    await entry.commit()
+
+
+async def try_out(entry: Entry) -> None:
+    await entry.dry_run()
+
+
+async def commit_in_a_batch(entry: Entry) -> None:
+    async with EntryBatch(entry.poster, None) as batch:  # type: ignore[arg-type]
+        batch.add(entry)
+
+
+async def commit_in_a_session(entry: Entry) -> None:
+    poster: Any = entry.poster
+
+    async def body(session: Any) -> None:
+        await entry.commit(session=session)
+
+    await mongo_transaction(poster.store.client, body)
+
+
+WAYS = [commit, try_out, commit_in_a_batch, commit_in_a_session]
+
+
+class TestRegistration:
+    """A ledger knows what is posted into it: it describes itself."""
+
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_template_that_is_not_registered_posts_nothing(
+        self, book: Book, bank: Any, way: Callable[[Entry], Any]
+    ) -> None:
+        """Whichever way; the error says what to do."""
+        await register_templates(bank, [dataclasses.replace(TRANSFER, version=2), of_legs()])
+        with pytest.raises(UnknownTemplateError) as caught:
+            await way(template_entry(book, TRANSFER, VECTOR, external_id="x"))
+        error = caught.value
+        assert (error.template, error.known) == ("TRANSFER", ("ANY", "TRANSFER"))
+        assert str(error) == (
+            f"Template TRANSFER version 1 is not registered in database {bank.name!r}, and nothing is posted "
+            "that the ledger does not know. Run register_templates(database, ...) at the start of the "
+            "process, with all that it posts with. Registered are: ANY version 1, TRANSFER version 2."
+        )
+        assert await counts(bank) == (0, 0, 0)
+
+    @pytest.mark.parametrize("way", WAYS)
+    async def test_template_that_was_changed_under_its_version_posts_nothing(
+        self, book: Book, bank: Any, way: Callable[[Entry], Any]
+    ) -> None:
+        """Other legs than those that the ledger describes."""
+        await register_templates(bank, [TRANSFER])
+        changed = dataclasses.replace(TRANSFER, legs=lambda params: transfer_legs(params)[:2])
+        with pytest.raises(TemplateChangedError, match="version 1 is registered as it was") as caught:
+            await way(template_entry(book, changed, VECTOR))
+        assert len(caught.value.differences) == 18
+        assert await counts(bank) == (0, 0, 0)
+        await post(book, TRANSFER, VECTOR)
+
+    async def test_failed_batch_posts_none_of_its_entries(self, book: Book, bank: Any) -> None:
+        """They stand or fall together."""
+        await register_templates(bank, [of_legs()])
+        batch = book.batch()
+        batch.add(template_entry(book, of_legs(), of_legs().samples[0]))
+        batch.add(template_entry(book, TRANSFER, VECTOR))
+        with pytest.raises(UnknownTemplateError):
+            async with batch:
+                pass
+        assert await counts(bank) == (0, 0, 0)
+
+    async def test_registration_counts_whoever_did_it_and_from_then_on(
+        self, book: Book, bank: Any, mongodb: Any
+    ) -> None:
+        """Another process, say, after this one was refused."""
+        entry = template_entry(book, TRANSFER, VECTOR)
+        with pytest.raises(UnknownTemplateError, match="Registered are: none"):
+            await entry.commit()
+        async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
+            await register_templates(client[bank.name], [TRANSFER])
+        await entry.commit()
+        await post(book, dataclasses.replace(TRANSFER, description="Reworded."), VECTOR)
+        assert await counts(bank) == (2, 8, 0)
+
+    async def test_database_is_asked_once_a_template(self, book: Book, bank: Any, mongodb: Any) -> None:
+        """Whoever registered it need not ask; neither does the next posting."""
+        reads = ReadsOfTemplates()
+        async with AsyncMongoClient[dict[str, Any]](mongodb.uri, event_listeners=[reads]) as client:
+            book = Book("Ledger", client[bank.name], dimensions=DIMENSIONS)
+            await register_templates(client[bank.name], [of_legs()])
+            registering = reads.count
+            for _ in range(3):
+                await post(book, of_legs(), of_legs().samples[0])
+            assert reads.count == registering
+            await register_templates(bank, [TRANSFER])
+            for _ in range(3):
+                await post(book, TRANSFER, VECTOR)
+            assert reads.count == registering + 1
+
+    @pytest.mark.parametrize("template", ["TRANSFER", None, TransactionTemplate])
+    async def test_code_is_no_template(self, book: Book, bank: Any, template: Any) -> None:
+        """A function of params cannot be looked up."""
+        with pytest.raises(TemplateError, match="refused: give the TransactionTemplate itself"):
+            await post(book, template, VECTOR)
+        with pytest.raises(TemplateError, match="refused: give the TransactionTemplate itself"):
+            await register_templates(bank, [template])
+
+
+class ReadsOfTemplates(CommandListener):
+    """Counts how often registered templates are looked up."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Count it if it is one."""
+        self.count += event.command.get("find") == "medici_py_templates"
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to count."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to count."""
+
+
+@pytest.mark.usefixtures("registered")
 class TestExternalId:
     """An external id posts once in a book."""
 

@@ -1,13 +1,16 @@
 """`mongo_transaction` retries what MongoDB says may be retried, and nothing else."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pymongo
 import pytest
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
-from medici_py import UnknownOutcomeError, mongo_transaction
+from medici_py import UnknownOutcomeError, mongo_transaction, transactions
+from medici_py.retry import begin_again
 
 Fail = Callable[..., Any]
 
@@ -160,3 +163,78 @@ async def test_illegal_operation_of_the_callback_is_its_own(faulty_bank: Any, fa
     with pytest.raises(OperationFailure) as caught:
         await mongo_transaction(faulty_bank.client, insert)
     assert caught.value.code == 20
+
+
+@pytest.mark.parametrize("command", ["insert", "find"])
+async def test_time_that_the_caller_gave_the_driver_ends_the_tries(
+    faulty_bank: Any, fail: Fail, command: str
+) -> None:
+    """Once it is over every try fails at once, with errors that look as if they could pass."""
+    runs = 0
+
+    async def read_and_insert(session: Any) -> None:
+        nonlocal runs
+        runs += 1
+        await faulty_bank.things.find_one({"_id": 1}, session=session)
+        await faulty_bank.things.insert_one({"_id": 1}, session=session)
+
+    await fail(command, times=None, blockConnection=True, blockTimeMS=600)
+    async with asyncio.timeout(20):
+        with pymongo.timeout(0.2), pytest.raises(PyMongoError) as caught:
+            await mongo_transaction(faulty_bank.client, read_and_insert)
+    assert caught.value.timeout
+    assert runs == 1
+
+
+async def test_nothing_stays_locked_when_the_time_of_the_caller_is_over(faulty_bank: Any, fail: Fail) -> None:
+    """The server is told of the abort all the same; else it would keep what was written for a minute."""
+    await faulty_bank.things.insert_one({"_id": 1, "n": 0})
+
+    async def add(session: Any) -> None:
+        await faulty_bank.things.update_one({"_id": 1}, {"$inc": {"n": 1}}, session=session)
+        await faulty_bank.things.find_one({"_id": 1}, session=session)
+
+    await fail("find", times=1, blockConnection=True, blockTimeMS=600)
+    with pymongo.timeout(0.3), pytest.raises(PyMongoError):
+        await mongo_transaction(faulty_bank.client, add)
+    async with asyncio.timeout(20):
+        await mongo_transaction(faulty_bank.client, add)
+    assert (await faulty_bank.things.find_one())["n"] == 1
+
+
+async def test_commit_that_outlasts_the_time_of_the_caller_has_an_unknown_outcome(
+    faulty_bank: Any, fail: Fail
+) -> None:
+    """It was sent, and what came of it was not waited for."""
+
+    async def insert(session: Any) -> None:
+        await faulty_bank.things.insert_one({"_id": 1}, session=session)
+
+    await fail("commitTransaction", times=None, blockConnection=True, blockTimeMS=2_000)
+    async with asyncio.timeout(20):
+        with pymongo.timeout(0.5), pytest.raises(UnknownOutcomeError, match="did not confirm"):
+            await mongo_transaction(faulty_bank.client, insert)
+
+
+async def test_turn_of_a_try_ends_before_the_pause(bank: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a try needs others can have meanwhile."""
+    events: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        events.append("begins")
+        yield
+        events.append("ends")
+
+    async def conflict_twice(_session: Any) -> str:
+        if events.count("begins") < 3:
+            raise begin_again("a conflict")
+        return "done"
+
+    async def pause(conflicts: int) -> None:
+        events.append(f"pause {conflicts}")
+
+    monkeypatch.setattr(transactions, "_pause_after_conflict", pause)
+    async with bank.client.start_session() as session:
+        assert await transactions.run_in_session(session, conflict_twice, turn=turn) == "done"
+    assert events == ["begins", "ends", "pause 1", "begins", "ends", "pause 2", "begins", "ends"]

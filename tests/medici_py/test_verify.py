@@ -23,7 +23,7 @@ from medici_py import (
     void_audit,
 )
 from medici_py.book_state import BookState
-from medici_py.differences import OrphanLeg, WrongRunningBalance, WrongSize
+from medici_py.differences import OrphanLeg, UnregisteredTemplate, WrongRunningBalance, WrongSize
 from medici_py.embedded import EmbeddedMongo
 from medici_py.long_snapshot import SnapshotExpiredError
 from medici_py.rollups import roll_up
@@ -226,6 +226,18 @@ JOURNAL_FAULTS: list[tuple[str, str, Damage, list[str]]] = [
         ["KeyWithoutJournal", "OrphanLeg", "OrphanLeg", "UnreadableDocument"],
     ),
     ("journal without legs", "Rent", copy_journal, ["EmptyJournal"]),
+    (
+        "template that nobody registered",
+        "Rent",
+        on_journal({"$set": {"template": {"code": "RENT", "version": Int64(1)}}}),
+        ["UnregisteredTemplate"],
+    ),
+    (
+        "template that is one of the application's own",
+        "Rent",
+        on_journal({"$set": {"template": "rent.html"}}),
+        [],
+    ),
     ("null among the ids", "Rent", on_journal({"$push": {"_transactions": None}}), ["UnreadableDocument"]),
     ("leg voided alone", "Rent", on_legs({"$set": {"voided": True}}), ["WrongFlag"]),
     (
@@ -261,6 +273,24 @@ async def test_every_fault_is_named(
     for difference in report.differences:
         assert difference.text.startswith(f"Book {book.name!r}, ")
         assert "\n" not in difference.text
+
+
+async def test_template_that_is_not_registered_is_named_with_its_journals(book: Book, bank: Bank) -> None:
+    """Once, however many it made; once it is registered, the ledger describes itself again."""
+    journals = await bank["medici_journals"].find({"book": book.name}).sort("_id").to_list()
+    for journal, version in zip(journals, (1, 2, 1), strict=False):
+        made_by = {"$set": {"template": {"code": book.name, "version": version}}}
+        await bank["medici_journals"].update_one({"_id": journal["_id"]}, made_by)
+    await bank["medici_py_templates"].insert_one({"_id": {"code": book.name, "version": Int64(2)}})
+    report = await audited(book)
+    assert report.differences == (UnregisteredTemplate(book.name, book.name, 1, 2, journals[0]["_id"]),)
+    assert report.differences[0].text == (
+        f"Book {book.name!r}, template {book.name} version 1: it made 2 journals, the first of them "
+        f"{journals[0]['_id']}, so it should be registered, it is not. Register it as it was when they were "
+        "posted; see register_templates()."
+    )
+    await bank["medici_py_templates"].insert_one({"_id": {"code": book.name, "version": 1}})
+    assert (await audited(book)).clean
 
 
 async def test_wrong_running_balances_are_named_up_to_the_book(book: Book, bank: Bank) -> None:

@@ -233,6 +233,28 @@ class TestEnding:
         assert err.startswith(line)
         assert err.count("\n") == 1
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            "TemplateChangedError('It was changed:\\n-a: 1\\n+a: 2', template='T', version=1, differences=('-a: 1', '+a: 2'))",
+            "ChartChangedError('account', 'A', 1, ('-a: 1', '+a: 2'))",
+        ],
+    )
+    def test_differences_of_a_changed_definition_are_a_line_each(self, start: Start, error: str) -> None:
+        """Run together nobody could tell what was registered from what was given."""
+        process = start(f"""
+        from medici_py import TemplateChangedError
+        from stablesats.ledger.chart_registry import ChartChangedError
+
+        async def service(stop):
+            raise {error}
+        """)
+        exit_code, _, err = end(process)
+        message, *differences = err.splitlines()
+        assert exit_code == 1
+        assert message.startswith("error: ")
+        assert differences == ["  -a: 1", "  +a: 2"]
+
     def test_defect_shows_its_traceback(self, start: Start) -> None:
         """Somebody has to mend it."""
         process = start("""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import stamina
 from click.testing import Result
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
@@ -67,17 +68,22 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def command(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Run ``stablesats okx ...`` against the exchange."""
     # Logging is a process's own: set up here, it would outlive the test.
     monkeypatch.setattr("stablesats.okx_commands.configure_logging", lambda: None)
 
     def run(*arguments: str, **environment: str) -> Result:
         address = {"STABLESATS_OKX__BASE_URL": exchange.url}
-        with capture_logs():
-            return CliRunner().invoke(okx_app, arguments, env={**KEYS, **address, **environment})
+        with capture_logs() as logs:
+            result = CliRunner().invoke(okx_app, arguments, env={**KEYS, **address, **environment})
+        # A log line stands on standard error, too; where a command fails there is one line, and no other.
+        assert result.exit_code == 0 or [line["event"] for line in logs] == []
+        return result
 
-    return run
+    hooks = stamina.instrumentation.get_on_retry_hooks()
+    yield run
+    stamina.instrumentation.set_on_retry_hooks(hooks)
 
 
 def rows(result: Result) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from stablesats.tracing import (
     add_trace_ids,
     context_from,
     context_of,
+    continued,
     current_traceparent,
     start_span,
     traceparent_of,
@@ -89,6 +90,16 @@ def test_log_record_has_the_ids_of_the_active_span() -> None:
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
             "span_id": "b7ad6b7169203331",
         }
+
+
+def test_block_that_goes_on_from_a_trace_belongs_to_it_and_nothing_else() -> None:
+    """Not to the span around it either, if the trace is not known."""
+    with trace.use_span(NonRecordingSpan(CONTEXT)), continued(PARENT.replace("0af", "1af")):
+        assert str(add_trace_ids(None, "info", {})["trace_id"]).startswith("1af")
+    with trace.use_span(NonRecordingSpan(CONTEXT)):
+        with continued(None):
+            assert add_trace_ids(None, "info", {}) == {}
+        assert "trace_id" in add_trace_ids(None, "info", {})
 
 
 async def test_consumer_of_changes_continues_the_trace_of_the_trade(ledger: Ledger) -> None:

@@ -133,11 +133,12 @@ async def test_serving_demo_can_be_scraped_until_it_is_stopped(stablesats: Start
 async def test_a_given_replica_set_is_used_and_left_as_it_was(
     stablesats: Start, mongodb: EmbeddedMongo
 ) -> None:
-    """``--mongodb-uri``: the demo works in a database of its own and drops it."""
+    """``--mongodb-uri``: the demo works in a database of its own, not in the URI's, and drops it."""
     async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
         before = set(await client.list_database_names())
+        uri = mongodb.uri.replace("/?", "/stablesats_demo_in_uri?")
         command = await stablesats(
-            "demo", "--speed", "43200", "--payments", "300", "--json", "--mongodb-uri", mongodb.uri
+            "demo", "--speed", "43200", "--payments", "300", "--json", "--mongodb-uri", uri
         )
         assert await command.wait() == 0, "\n".join(command.err)
         assert (

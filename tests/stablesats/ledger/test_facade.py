@@ -18,6 +18,7 @@ from medici_py import (
     DuplicateEntryError,
     MediciError,
     TemplateRef,
+    UnknownTemplateError,
     mongo_transaction,
 )
 from medici_py.embedded import EmbeddedMongo
@@ -31,6 +32,7 @@ from stablesats.ledger import (
     Ledger,
     LedgerDamagedError,
     LiabilityBalances,
+    QuoteIdError,
     RevertedJournalError,
     StrayAccount,
     VoidedJournalError,
@@ -243,6 +245,16 @@ class TestQuotes:
         await ledger.sell_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q2")
         assert {amount for _, _, amount in await ledger.account_balances()} == {0}
 
+    @pytest.mark.parametrize("quote_id", ["", " ", None, 5])
+    async def test_quote_without_an_id_is_refused(self, ledger: Ledger, quote_id: Any) -> None:
+        """The second one would be taken for the first."""
+        for accept in (ledger.buy_usd_quote_accepted, ledger.sell_usd_quote_accepted):
+            with pytest.raises(
+                QuoteIdError, match=rf"^quote_id must be the text of an id, got {quote_id!r}$"
+            ):
+                await accept(sats=1_000, cents=500, at=NOON, quote_id=quote_id)
+        assert await legs(ledger) == 0
+
     async def test_quote_is_accepted_once(self, ledger: Ledger) -> None:
         """The same acceptance again changes nothing, another one of the same quote is refused."""
         await ledger.buy_usd_quote_accepted(sats=1_000, cents=500, at=NOON, quote_id="q1")
@@ -335,6 +347,13 @@ class TestMirror:
         row = await ledger.database["medici_transactions"].find_one({"accounts": "OKEX_POSITION"})
         assert row is not None
         assert (row["debit"], row["credit"]) == (10_000, 0)
+
+    @pytest.mark.parametrize("exposure", [True, False, 2.5, -10_000.0, None, "5"])
+    async def test_exposure_that_is_no_whole_number_is_refused(self, ledger: Ledger, exposure: Any) -> None:
+        """Whatever it would have been rounded or counted to; the error names the argument."""
+        with pytest.raises(AmountError, match=rf"^signed_exposure_cents must be .*, got {exposure!r}$"):
+            await ledger.mirror_okx_position(exposure, at=NOON)
+        assert await legs(ledger) == 0
 
     @pytest.mark.parametrize("exposure", [0, -10_000])
     async def test_unchanged_position_posts_nothing(self, ledger: Ledger, exposure: int) -> None:
@@ -482,6 +501,17 @@ class TestBalances:
         for found, currency, amount in rows:
             sums[found.book, currency] += amount
         assert set(sums.values()) == {0}
+
+    async def test_nothing_is_booked_before_the_ledger_was_prepared(
+        self, mongo_database: AsyncDatabase[dict[str, Any]]
+    ) -> None:
+        """It describes itself: whatever it holds was made by a template that is registered in it."""
+        ledger = Ledger(mongo_database)
+        with pytest.raises(UnknownTemplateError, match="USER_BUYS_USD version 1 is not registered"):
+            await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
+        assert await legs(ledger) == 0
+        await ledger.prepare()
+        await ledger.user_buys_usd(sats=10, cents=500, at=NOON)
 
     async def test_preparing_again_and_at_once_is_harmless(self, ledger: Ledger) -> None:
         """Every process does it at its start."""

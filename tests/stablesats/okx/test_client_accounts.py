@@ -9,6 +9,7 @@ import pytest
 
 from stablesats.okx import (
     AccountKind,
+    DuplicateTransferIdError,
     InsufficientFundsError,
     InsufficientMarginError,
     LeverageError,
@@ -61,6 +62,16 @@ async def test_bitcoin_moves_between_the_accounts(okx: OkxClient) -> None:
     assert (await okx.funding_balance()).total == Decimal("0.7")
     assert (await okx.trading_balance()).cash_btc == Decimal("0.5")
     assert [bill.balance_change for bill in await okx.bills(kind="1")] == [Decimal("0.3")]
+
+
+async def test_a_transfer_under_an_id_that_was_used_moves_nothing(okx: OkxClient) -> None:
+    """A typed error, and the earlier one stays what it is."""
+    way_in = {"source": AccountKind.FUNDING, "target": AccountKind.TRADING}
+    await okx.transfer(Decimal("0.3"), **way_in, client_transfer_id="t3")
+    with pytest.raises(DuplicateTransferIdError):
+        await okx.transfer(Decimal("0.2"), **way_in, client_transfer_id="t3")
+    assert (await okx.transfer_status("t3")).amount == Decimal("0.3")
+    assert (await okx.funding_balance()).total == Decimal("0.7")
 
 
 async def test_a_transfer_above_the_balance_changes_nothing(okx: OkxClient) -> None:

@@ -1,5 +1,7 @@
 """The secrets of an API key."""
 
+import traceback
+
 import pytest
 from pydantic import SecretStr
 
@@ -29,6 +31,22 @@ def test_a_value_that_no_header_can_carry_is_refused_by_name(field: str, value: 
     with pytest.raises(ConfigurationError, match=f"OKX {field} is empty, begins or ends") as refused:
         OkxCredentials(**values)
     assert "hid" not in str(refused.value).replace("holds", "")
+
+
+@pytest.mark.parametrize("field", ["api_key", "secret_key", "passphrase"])
+def test_a_refusal_holds_no_secret_in_its_frames(secrets: tuple[str, ...], field: str) -> None:
+    """Some log formats print the local variables of a traceback, also those of the fields that are fine."""
+    values = dict(zip(("api_key", "secret_key", "passphrase"), secrets, strict=True))
+    values[field] += "\n"
+    with pytest.raises(ConfigurationError) as refused:
+        OkxCredentials(**values)
+    ours = [
+        frame
+        for frame in traceback.TracebackException.from_exception(refused.value, capture_locals=True).stack
+        if frame.filename != __file__
+    ]
+    assert ours
+    assert not any(secret in str(frame.locals) for frame in ours for secret in secrets)
 
 
 def test_credentials_are_immutable(credentials: OkxCredentials) -> None:

@@ -132,6 +132,15 @@ async def test_a_refused_movement_is_not_sent_again(
     assert exchange.times_asked(endpoint) == 1
 
 
+async def test_a_transfer_under_an_id_that_was_used_is_a_duplicate(exchange, client: OkxClient) -> None:
+    """OKX has no code of its own for it: it finds a field incorrect, and only the id of ours can be that."""
+    exchange.rows(TRANSFER, code="58129", msg="clientId is incorrect")
+    with pytest.raises(DuplicateTransferIdError, match="query it by that id") as refused:
+        await transfer(client)
+    assert (refused.value.code, refused.value.http_status) == ("58129", 200)
+    assert exchange.times_asked(TRANSFER) == 1
+
+
 @pytest.mark.parametrize("movement", WRITES)
 @pytest.mark.parametrize("silence", ["drop", "502", "50004", "58124"])
 async def test_a_movement_without_a_clear_answer_is_unknown_and_never_sent_again(

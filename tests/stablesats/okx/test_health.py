@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from stablesats.okx import OkxClient
+from stablesats.okx import OkxClient, OkxCredentials, ReadRetry
 from stablesats.okx.health import check_health
 
 SWAP = "BTC-USD-SWAP"
+POINTS = ("clock", "maintenance", "account", "key", "instrument", "price")
+TIME = "GET /api/v5/public/time"
 CONFIG = "GET /api/v5/account/config"
 STATUS = "GET /api/v5/system/status"
 INSTRUMENTS = "GET /api/v5/public/instruments"
@@ -38,9 +40,7 @@ async def test_everything_is_as_it_should_be(sound, client: OkxClient) -> None:
     """Six points, in the order in which one would look."""
     sound()
     checks = await check_health(client, SWAP)
-    assert [(check.name, check.is_good) for check in checks] == [
-        (name, True) for name in ("clock", "maintenance", "account", "key", "instrument", "price")
-    ]
+    assert [(check.name, check.is_good) for check in checks] == [(name, True) for name in POINTS]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,35 @@ async def test_a_clock_that_is_off(exchange, sound, client: OkxClient) -> None:
     bad = [check for check in await check_health(client, SWAP) if not check.is_good]
     assert [check.name for check in bad] == ["clock"]
     assert "+1" in bad[0].found
+
+
+async def test_an_exchange_that_is_away_is_asked_no_further(exchange, client: OkxClient) -> None:
+    """Every point would wait as long as the first, and say the same."""
+    exchange.drop(TIME)
+    checks = await check_health(client, SWAP)
+    assert [check.name for check in checks] == list(POINTS)
+    assert not any(check.is_good for check in checks)
+    assert "did not answer" in checks[0].found
+    assert {check.found for check in checks[1:]} == {"not looked at: OKX did not answer, see above"}
+    assert {request.endpoint for request in exchange.received} == {TIME}
+
+
+async def test_a_point_that_cannot_be_looked_at_says_why(
+    exchange, sound, credentials: OkxCredentials
+) -> None:
+    """And not that our own limit of one request in 5 s kept its repetition back."""
+    for _ in range(2):  # aiohttp itself asks again once
+        exchange.drop(STATUS)
+    sound()
+    async with OkxClient(
+        base_url=exchange.url,
+        credentials=credentials,
+        request_timeout_secs=1.0,
+        read_retry=ReadRetry(attempts=2, wait_initial_secs=0.01, wait_jitter_secs=0.01),
+    ) as client:
+        bad = [check for check in await check_health(client, SWAP) if not check.is_good]
+    assert [check.name for check in bad] == ["maintenance"]
+    assert "did not answer GET /api/v5/system/status" in bad[0].found
 
 
 async def test_an_exchange_that_refuses_is_told_point_by_point(exchange, sound, client: OkxClient) -> None:

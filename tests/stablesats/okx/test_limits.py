@@ -31,6 +31,14 @@ def test_ten_requests_in_two_seconds_are_a_burst_of_two() -> None:
     assert (pace.burst, pace.refill_secs) == (2, 0.5)
 
 
+@given(window_secs=st.floats(min_value=0.01, max_value=3_600))
+def test_an_allowance_of_one_is_one_in_more_than_the_window(window_secs: float) -> None:
+    """A little more, since the second may be faster on its way than the first was; not twice as much."""
+    pace = pace_of(Allowance("any", 1, window_secs=window_secs))
+    assert pace.burst == 1
+    assert window_secs < pace.refill_secs <= 1.2 * window_secs
+
+
 async def test_the_burst_passes_without_waiting() -> None:
     """A fifth of the allowance goes through at once."""
     limiter = RequestLimiter()

@@ -82,6 +82,49 @@ async def test_the_last_error_is_raised(fast_retry: ReadRetry, error: OkxError, 
     assert attempts == asked
 
 
+@pytest.mark.parametrize(
+    "cause", [OkxUnreachableError("no answer"), OkxUnavailableError("busy", request=REQUEST)]
+)
+async def test_our_own_limit_does_not_hide_why_a_read_was_repeated(
+    fast_retry: ReadRetry, cause: OkxError
+) -> None:
+    """That the repetition was not sent is our doing; what is wrong with OKX is what came before."""
+    cause.__cause__ = reason = ConnectionResetError()
+    attempts = 0
+
+    async def read() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise cause if attempts == 1 else OkxRateLimitedError("our own rate limit", request=REQUEST)
+
+    with pytest.raises(type(cause)) as raised:
+        await retrying(read, fast_retry)
+    assert raised.value is cause
+    assert raised.value.__cause__ is reason
+    assert attempts == 3
+
+
+async def test_a_limit_that_okx_reports_is_news(fast_retry: ReadRetry) -> None:
+    """It was sent, and answered."""
+    errors = [OkxUnreachableError("no answer"), OkxRateLimitedError("slow", http_status=429, request=REQUEST)]
+
+    async def read() -> None:
+        raise errors.pop(0) if len(errors) > 1 else errors[0]
+
+    with pytest.raises(OkxRateLimitedError):
+        await retrying(read, fast_retry)
+
+
+async def test_our_own_limit_is_the_error_where_there_is_no_other(fast_retry: ReadRetry) -> None:
+    """A read that never left."""
+
+    async def read() -> None:
+        raise OkxRateLimitedError("our own rate limit", request=REQUEST)
+
+    with pytest.raises(OkxRateLimitedError):
+        await retrying(read, fast_retry)
+
+
 async def test_no_attempt_is_started_after_the_deadline() -> None:
     """A first attempt that has used up the time is the last, however many are allowed."""
     attempts = 0

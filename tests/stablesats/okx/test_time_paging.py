@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablesats.okx import OkxProtocolError, Page
+from stablesats.okx import OkxInvalidRequestError, OkxProtocolError, Page
 from stablesats.okx.page import MAX_ROWS
 from stablesats.okx.time_paging import every_row_by_time
 
@@ -72,6 +72,19 @@ async def test_rows_from_a_time_on() -> None:
     exchange = exchange_of(90, 90, 5, 5)
     assert [row.at for row in await exchange.every(instant(2))] == [instant(3)] * 5 + [instant(2)] * 5
     assert exchange.asked == 1
+
+
+async def test_a_time_is_cut_as_okx_cuts_it() -> None:
+    """A row of the same moment carries the millisecond that it began in."""
+    assert len(await exchange_of(1, 3).every(instant(1) + timedelta(microseconds=999))) == 3
+
+
+async def test_a_time_without_a_zone_is_refused() -> None:
+    """Nothing is asked for on a guess."""
+    exchange = exchange_of(1)
+    with pytest.raises(OkxInvalidRequestError, match="aware time"):
+        await exchange.every(NOON.replace(tzinfo=None))
+    assert exchange.asked == 0
 
 
 async def test_rows_that_come_meanwhile_disturb_nothing() -> None:

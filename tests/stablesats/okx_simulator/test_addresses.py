@@ -6,23 +6,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablesats.okx_simulator.addresses import deposit_address, is_bitcoin_address
+from stablesats.okx_simulator.addresses import BitcoinNetwork, deposit_address, is_bitcoin_address
 
 
 @pytest.mark.parametrize(
     "address",
     [
         "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4",
-        "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7",
         "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
         "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
         "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy",
-        "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
     ],
 )
 def test_published_addresses_are_addresses(address: str) -> None:
-    """From BIP 173 and BIP 350, the genesis block, and the test network."""
+    """From BIP 173 and BIP 350, and the genesis block; of no test chain."""
     assert is_bitcoin_address(address)
+    assert not is_bitcoin_address(address, {BitcoinNetwork.TEST, BitcoinNetwork.REGTEST})
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"),
+    [
+        ("tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7", {"test"}),
+        ("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", {"regtest"}),
+        ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", {"test", "regtest"}),
+        ("2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc", {"test", "regtest"}),
+    ],
+)
+def test_addresses_of_test_chains_are_theirs_only(address: str, networks: set[str]) -> None:
+    """Old ones look alike on both; none is one of the main chain."""
+    assert {each for each in BitcoinNetwork if is_bitcoin_address(address, {each})} == networks
+    assert not is_bitcoin_address(address)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stablesats.okx_simulator.addresses import deposit_address, is_bitcoin_address
+from stablesats.okx_simulator.addresses import BitcoinNetwork, deposit_address, is_bitcoin_address
 
 D = Decimal
 PAYEE = deposit_address(77, 1)
@@ -183,6 +183,8 @@ async def test_withdrawal_that_ends_badly_comes_back_and_one_under_review_stays_
         ({"dest": "5"}, "51000"),
         ({"chain": "BTC-Lightning"}, "51000"),
         ({"toAddr": ""}, "58222"),
+        ({"toAddr": "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"}, "58222"),
+        ({"toAddr": "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn"}, "58222"),
         ({"toAddr": "0x52908400098527886E0F7030069857D2E4169EE7"}, "58222"),
         ({"toAddr": PAYEE[:-1] + ("q" if PAYEE[-1] != "q" else "p")}, "58222"),
         ({"clientId": "a" * 33}, "51000"),
@@ -285,3 +287,15 @@ async def test_third_transfer_within_a_second_is_too_many(client_factory: Callab
     client = await client_factory(funding_btc=D(2))
     codes = [(await client.post("asset/transfer", IN | {"amt": "0.1"})).json["code"] for _ in range(3)]
     assert codes == ["0", "0", "50011"]
+
+
+async def test_withdrawals_may_go_to_a_test_chain_if_that_is_the_exchange_s(client_factory: Any) -> None:
+    """Then the main chain is the one that is refused."""
+    client = await client_factory(
+        funding_btc=Decimal(1), bitcoin_networks=frozenset({BitcoinNetwork.REGTEST})
+    )
+    codes = []
+    for address in ("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", PAYEE):
+        fields = {"ccy": "BTC", "amt": "0.1", "dest": "4", "toAddr": address}
+        codes.append((await client.post("asset/withdrawal", fields)).json["code"])
+    assert codes == ["0", "58222"]

@@ -24,6 +24,8 @@ from stablesats.okx_simulator import (
     ReorderPush,
     SimulatorConfig,
 )
+from stablesats.okx_simulator.addresses import deposit_address
+from stablesats.okx_simulator.chain_payments import WithdrawalRequest
 from stablesats.okx_simulator.conversation import LOGIN_FAILED, Conversation
 from stablesats.okx_simulator.endpoints import Answer
 from stablesats.okx_simulator.exchange import Exchange
@@ -287,3 +289,91 @@ def test_connection_can_be_closed_with_a_notice(public: Talk) -> None:
     _, notice = public.pushes()
     assert (json.loads(notice)["event"], json.loads(notice)["code"]) == ("notice", "64008")
     assert public.conversation.close_code == 4006
+
+
+def test_thirty_first_connection_of_a_channel_loses_it_again(
+    exchange_factory: Callable[..., Exchange], clock: Any
+) -> None:
+    """It is acknowledged, then told how many there are; nothing is pushed."""
+    private = Talk(exchange_factory(), clock, StreamKind.PRIVATE)
+    private.login()
+    for connections, event in ((30, "channel-conn-count"), (31, "channel-conn-count-error")):
+        private.conversation._count_connections = lambda _channel, number=connections: number  # type: ignore[misc]
+        acknowledged, counted = private.say({"op": "subscribe", "args": [{"channel": "account"}]})
+        assert acknowledged["event"] == "subscribe"
+        assert (counted["event"], counted["connCount"]) == (event, str(connections))
+    assert not private.conversation.subscriptions
+
+
+@pytest.fixture
+def business(exchange_factory: Callable[..., Exchange], clock: Any) -> Talk:
+    return Talk(exchange_factory(funding_btc=D(1), block_ms=None), clock, StreamKind.BUSINESS)
+
+
+def test_every_change_of_a_deposit_is_pushed(business: Talk) -> None:
+    """Nothing at first; then as it appears, is credited, and is final; another channel's changes are not its own."""
+    business.login()
+    [acknowledged] = business.say({"op": "subscribe", "args": [{"channel": "deposit-info", "ccy": "BTC"}]})
+    assert acknowledged["arg"] == {"channel": "deposit-info", "ccy": "BTC"}
+    assert business.pushes() == []
+    wallet, clock = business.exchange.wallet, business.exchange.clock
+    deposit = wallet.receive(D("0.25"), at=clock.now(), now_secs=clock.monotonic())
+    withdraw(business.exchange)
+    wallet.mine()
+    wallet.mine()
+    pushed = [json.loads(text) for text in business.pushes()]
+    rows = [push["data"][0] for push in pushed]
+    assert [(row["depId"], row["state"], row["actualDepBlkConfirm"]) for row in rows] == [
+        (deposit.deposit_id, "0", "0"), (deposit.deposit_id, "1", "1"), (deposit.deposit_id, "2", "2"),
+    ]  # fmt: skip
+    assert pushed[0]["arg"].keys() == {"channel", "ccy", "uid"}
+    assert (rows[0]["amt"], rows[0]["to"], rows[0]["subAcct"]) == ("0.25", wallet.addresses[0], "")
+    assert business.pushes() == []
+
+
+def test_every_change_of_a_withdrawal_is_pushed(business: Talk) -> None:
+    """Waiting, broadcast with its transaction, successful; what was before the subscription is not."""
+    withdraw(business.exchange, "before")
+    business.login()
+    business.say({"op": "subscribe", "args": [{"channel": "withdrawal-info"}]})
+    withdraw(business.exchange, "after")
+    business.exchange.wallet.mine()
+    rows = [json.loads(text)["data"][0] for text in business.pushes()]
+    assert [(row["clientId"], row["state"], bool(row["txId"])) for row in rows] == [
+        ("after", "0", False), ("before", "1", True), ("after", "1", True)
+    ]  # fmt: skip
+    assert (rows[0]["fee"], rows[0]["toAddrType"], rows[0]["pTime"]) == (
+        "0.00005", "1", str(int(business.clock.now().timestamp() * 1000)),
+    )  # fmt: skip
+
+
+def withdraw(exchange: Exchange, client_id: str = "") -> None:
+    address = deposit_address(9, 9)
+    exchange.withdraw(
+        WithdrawalRequest(amount_btc=D("0.1"), address=address, client_id=client_id, is_internal=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "code"),
+    [
+        (StreamKind.BUSINESS, {"channel": "deposit-info", "ccy": "ETH"}, "60018"),
+        (StreamKind.BUSINESS, {"channel": "account"}, "60018"),
+        (StreamKind.BUSINESS, {"channel": "candle1m", "instId": SWAP}, "60018"),
+        (StreamKind.PRIVATE, {"channel": "withdrawal-info"}, "60018"),
+    ],
+)
+def test_channel_of_another_address_does_not_exist(
+    exchange_factory: Callable[..., Exchange], clock: Any, kind: StreamKind, argument: Any, code: str
+) -> None:
+    """Nor does a currency that is not held here."""
+    talk = Talk(exchange_factory(), clock, kind)
+    talk.login()
+    [answer] = talk.say({"op": "subscribe", "args": [argument]})
+    assert answer["code"] == code
+
+
+def test_payments_are_for_their_owner(business: Talk) -> None:
+    """60011 before the login."""
+    [answer] = business.say({"op": "subscribe", "args": [{"channel": "deposit-info"}]})
+    assert answer["code"] == "60011"

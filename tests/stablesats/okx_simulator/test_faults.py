@@ -164,6 +164,25 @@ async def test_answer_can_be_stale(client: Any) -> None:
     assert seen == [0, 0, 1]
 
 
+async def test_question_that_is_new_does_not_use_up_a_stale_answer(client: Any) -> None:
+    """There is nothing old to answer it with; the next one is answered as the first."""
+    client.simulator.faults.add("account/positions", StaleAnswer())
+    await client.get("account/positions")
+    assert len(client.simulator.faults.pending) == 1
+    await client.market_order("sell", "10")
+    seen = [len((await client.get("account/positions")).json["data"]) for _ in range(2)]
+    assert seen == [0, 1]
+
+
+async def test_request_that_a_fault_cannot_happen_to_passes_it_by(client: Any) -> None:
+    """Asking for an order does not use up the partial fill of the next one."""
+    client.simulator.faults.add("trade/order", PartialFill(Decimal("0.5")))
+    await client.get("trade/order?instId=BTC-USD-SWAP&clOrdId=a")
+    await client.market_order("sell", "10", "a")
+    [order] = (await client.get("trade/order?instId=BTC-USD-SWAP&clOrdId=a")).json["data"]
+    assert order["accFillSz"] == "5"
+
+
 async def test_stale_answer_is_the_last_one_however_many_others_there_were(client_factory: Any) -> None:
     """Only the latest thousand questions are remembered, and the same one always by its latest answer."""
     client = await client_factory(rate_limits=False)

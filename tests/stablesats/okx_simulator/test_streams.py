@@ -13,6 +13,16 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
+from stablesats.okx_simulator import (
+    AnswerStatus,
+    DropAfter,
+    DropBefore,
+    EmptyFields,
+    HideOrder,
+    NotJson,
+    PartialFill,
+    Refuse,
+)
 from stablesats.okx_simulator.streams import MAX_FRAME_BYTES
 
 SWAP = "BTC-USD-SWAP"
@@ -92,6 +102,58 @@ async def test_orders_are_pushed_to_their_owner(client: Any, connect: Callable[.
     assert answers[0]["data"][0]["clOrdId"] == "ws"
     assert [answer["data"][0]["clOrdId"] for answer in answers[1:]] == ["ws", "ws"]
     assert client.simulator.exchange.account.contracts == 0
+
+
+OPERATION = {"instId": "BTC-USD-SWAP", "tdMode": "cross", "side": "sell", "ordType": "market", "sz": "10"}
+
+
+@pytest.mark.parametrize(("fault", "executed"), [(DropBefore(), 0), (DropAfter(), 1)])
+async def test_order_operation_can_be_dropped(
+    client: Any, connect: Callable[..., Any], fault: Any, executed: int
+) -> None:
+    """Before or after it is executed: the connection ends without an answer."""
+    stream = await connect("private")
+    await stream.login()
+    client.simulator.faults.add("trade/order", fault, method="POST")
+    await stream.say({"id": "1", "op": "order", "args": [OPERATION]})
+    assert await stream.closed_with() == 4006
+    assert client.simulator.exchange.order_count == executed
+
+
+async def test_order_operation_meets_the_faults_of_its_endpoint(
+    client: Any, connect: Callable[..., Any]
+) -> None:
+    """Refused in its item, told a code, filled in part, hidden; what takes HTTP waits for a request over it."""
+    stream = await connect("private")
+    await stream.login()
+    faults: tuple[Any, ...] = (
+        NotJson(), Refuse("51030"), AnswerStatus(503, "50001"), EmptyFields(), PartialFill(Decimal("0.5")), HideOrder(9)
+    )  # fmt: skip
+    for fault in faults:
+        client.simulator.faults.add("trade/order", fault, method="POST")
+    said = []
+    for number in range(6):
+        order = OPERATION | {"clOrdId": f"a{number}"}
+        await stream.say({"id": str(number), "op": "order", "args": [order]})
+        answer = await stream.hear()
+        said.append((answer["code"], [item["sCode"] for item in answer["data"]]))
+    assert said == [("1", ["51030"]), ("50001", []), ("0", [""]), ("0", ["0"]), ("0", ["0"]), ("0", ["0"])]
+    rows = [
+        (await client.get(f"trade/order?instId=BTC-USD-SWAP&clOrdId=a{number}")).json for number in (3, 4, 5)
+    ]
+    assert (rows[0]["data"][0]["accFillSz"], rows[1]["code"], rows[2]["code"]) == ("5", "51603", "0")
+    assert [each.fault for each in client.simulator.faults.pending] == [NotJson()]
+
+
+async def test_connections_of_a_channel_are_counted(connect: Callable[..., Any]) -> None:
+    """Each subscriber is told how many there are now; another channel counts for itself."""
+    counts = []
+    for channel in ("account", "account", "positions"):
+        stream = await connect("private")
+        await stream.login()
+        await stream.say({"op": "subscribe", "args": [{"channel": channel, "instType": "ANY"}]})
+        counts.append([await stream.hear() for _ in range(2)][1]["connCount"])
+    assert counts == ["1", "2", "1"]
 
 
 async def test_wrong_login_is_refused_and_closed(connect: Callable[..., Any]) -> None:

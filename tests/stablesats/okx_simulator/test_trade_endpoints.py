@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -252,3 +253,35 @@ async def test_bad_limit_order_is_refused_as_an_item(client: Any, fields: dict[s
     answer = (await client.market_order("sell", "1", "a", **fields)).json
     assert (answer["code"], answer["data"][0]["sCode"]) == ("1", code)
     assert client.simulator.exchange.order_count == 0
+
+
+async def test_histories_reach_back_as_far_as_okx_says(client: Any, clock: Any) -> None:
+    """Fills 3 days, orders and bills 7, their archives three months; a transfer is known for two weeks."""
+    client.simulator.exchange.deposit(funding_btc=Decimal(1))
+    await client.market_order("sell", "10", "a")
+    await client.post(
+        "asset/transfer", {"ccy": "BTC", "amt": "0.1", "from": "6", "to": "18", "clientId": "t"}
+    )
+    questions = (
+        "trade/fills", "trade/orders-history?instType=SWAP", "account/bills?type=2", "asset/transfer-state?clientId=t",
+        "trade/fills-history", "trade/orders-history-archive?instType=SWAP", "account/bills-archive?type=2",
+    )  # fmt: skip
+
+    async def known() -> list[int]:
+        return [len((await client.get(question)).json["data"]) for question in questions]
+
+    seen = {}
+    for day in (0, 3, 4, 7, 8, 14, 15, 90, 91):
+        clock.advance((day - max(seen, default=0)) * 86_400)
+        seen[day] = await known()
+    assert seen == {
+        0: [1] * 7,
+        3: [1] * 7,
+        4: [0, 1, 1, 1, 1, 1, 1],
+        7: [0, 1, 1, 1, 1, 1, 1],
+        8: [0, 0, 0, 1, 1, 1, 1],
+        14: [0, 0, 0, 1, 1, 1, 1],
+        15: [0, 0, 0, 0, 1, 1, 1],
+        90: [0, 0, 0, 0, 1, 1, 1],
+        91: [0] * 7,
+    }

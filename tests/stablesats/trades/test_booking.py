@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from pymongo.errors import AutoReconnect
 
 from medici_py import TransactionError
 from stablesats.ledger import Ledger
+from stablesats.tracing import add_trace_ids
 from stablesats.trades import ReceivedTrade, RevertRequest
 from stablesats.trades.booking import Round, TradeBooking, share_of
 from stablesats.trades.counts import TradeCounts
@@ -18,7 +20,9 @@ from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_store import TradeStore
 
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 Factory = Callable[..., ReceivedTrade]
 Revert = Callable[[str], RevertRequest]
@@ -111,6 +115,28 @@ async def test_u6_refused_trade_is_set_aside_and_its_neighbours_are_booked(
     assert logged == {"t3", "t11"}
 
 
+async def test_trade_that_the_ledger_has_with_other_content_is_set_aside(
+    ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, rows_of: Rows
+) -> None:
+    """Booked by hand under the trade's id, with another amount: the reason says what differs."""
+    await ledger.user_buys_usd(
+        sats=1_000_000, cents=501, at=NOON, key="trade:t2", reference={"trade_id": "t2"}
+    )
+    await store.receive([received("t1"), received("t2", traceparent=PARENT), received("t3")], at=NOW)
+    booking, counts = booking_of(ledger, documents)
+    with structlog.testing.capture_logs([add_trace_ids]) as logs:
+        await finish(booking)
+    assert (counts.booked, counts.quarantined) == (2, 1)
+    [refused] = [entry for entry in logs if entry["action"] == "trade-quarantined"]
+    assert (refused["trade"], refused["trace_id"]) == ("t2", PARENT.split("-")[1])
+    assert [row["state"] for row in await rows_of(USER_TRADES)] == ["booked", "rejected", "booked"]
+    [set_aside] = await rows_of(QUARANTINE)
+    assert (set_aside["trade_id"], set_aside["traceparent"]) == ("t2", PARENT)
+    assert "'trade:t2'" in set_aside["reason"]
+    assert "501" in set_aside["reason"]
+    assert (await ledger.balances()).users_liability_cents == 500 + 501 + 500
+
+
 async def test_row_that_somebody_holds_is_left_out_and_all_others_are_booked(
     *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert
 ) -> None:
@@ -137,9 +163,12 @@ async def test_refused_revert_is_set_aside_and_the_others_are_done(
     """The trade stays booked; the request is kept with its reason."""
     await store.receive([received("small", sats=999), received("large")], at=NOW)
     await finish(booking_of(Ledger(strict_ledger.database), documents)[0])
-    await store.request_reverts([revert("large"), revert("small")], at=NOW)
+    await store.request_reverts([replace(revert("large"), traceparent=PARENT), revert("small")], at=NOW)
     booking, counts = booking_of(strict_ledger, documents)
-    await finish(booking)
+    with structlog.testing.capture_logs([add_trace_ids]) as logs:
+        await finish(booking)
+    [refused] = [entry for entry in logs if entry["action"] == "revert-quarantined"]
+    assert (refused["trade"], refused["trace_id"]) == ("large", PARENT.split("-")[1])
     assert counts == TradeCounts(reverted=1, quarantined=1)
     assert {row["_id"]: row["state"] for row in await rows_of(USER_TRADES)} == {
         "large": "booked",

@@ -10,6 +10,7 @@ import structlog
 from pymongo.errors import AutoReconnect
 
 from stablesats.ledger import Ledger
+from stablesats.tracing import add_trace_ids
 from stablesats.trades import Delivery, MalformedItem, Place, Position, ReceivedTrade, RevertRequest
 from stablesats.trades.booking import TradeBooking
 from stablesats.trades.counts import TradeCounts
@@ -17,6 +18,7 @@ from stablesats.trades.intake import TradeIntake
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import QUARANTINE, SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES
 
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 
 Factory = Callable[..., ReceivedTrade]
@@ -70,6 +72,24 @@ async def test_each_kind_of_item_goes_where_it_belongs(
         (3, "trade-quarantined"),
         (4, "trade-quarantined"),
     ]
+
+
+async def test_record_of_what_is_set_aside_belongs_to_the_trace_of_its_line(
+    documents: TradeDocuments, received: Factory, rows_of: Rows
+) -> None:
+    """Whether the line or the trade in it is at fault; one without a trace has none."""
+    nonsense = MalformedItem(Place("trades.jsonl", 3), "{}", "no trade", None, PARENT.replace("0af", "1af"))
+    other = received("t1", cents=7, line=4, traceparent=PARENT)
+    untraced = received("t1", cents=8, line=5)
+    intake, _ = intake_of(documents, ListSource([(received("t1"), nonsense), (other, untraced)]))
+    with structlog.testing.capture_logs([add_trace_ids]) as logs:
+        await intake.run(asyncio.Event())
+    assert {entry["line"]: entry.get("trace_id", "")[:3] for entry in logs} == {3: "1af", 4: "0af", 5: ""}
+    assert {row["line"]: row.get("traceparent") for row in await rows_of(QUARANTINE)} == {
+        3: nonsense.traceparent,
+        4: PARENT,
+        5: None,
+    }
 
 
 async def test_u4_correction_comes_in_with_the_revert_of_what_it_corrects(

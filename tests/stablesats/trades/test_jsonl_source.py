@@ -160,6 +160,20 @@ class TestOnce:
         assert names(found) == ["t1", "malformed trades.jsonl:2", "t2"]
         assert [entry["action"] for entry in logs] == ["trade-line-failed"]
 
+    @pytest.mark.parametrize("of_a_folder", [True, False])
+    async def test_place_is_the_absolute_path(
+        self, trade_file: Path, monkeypatch: pytest.MonkeyPatch, of_a_folder: bool
+    ) -> None:
+        """However it was typed, and wherever the process goes: files of one name are told apart."""
+        append(trade_file, "nonsense\n")
+        monkeypatch.chdir(trade_file.parent)
+        source = JsonLinesSource(Path("." if of_a_folder else "trades.jsonl"), follow=False)
+        monkeypatch.chdir("/")
+        async with aclosing(source.deliveries({})) as deliveries:
+            [item] = (await anext(deliveries)).items
+        assert item.place == Place(str(trade_file), 1)
+        assert source.name == str(trade_file.parent if of_a_folder else trade_file)
+
     async def test_unreadable_file_is_named(self, trade_file: Path) -> None:
         """It is not an empty one."""
         source = JsonLinesSource(trade_file, follow=False)

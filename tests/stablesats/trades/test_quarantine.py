@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import QUARANTINE
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NONSENSE = MalformedItem(Place("/trades.jsonl", 7), "nonsense", "not JSON")
 
 
@@ -29,6 +31,15 @@ async def test_item_is_kept_with_all_that_is_known(
         "reason": "not JSON",
         "first_seen": NOW,
     }
+
+
+async def test_item_is_kept_with_its_trade_and_trace(
+    documents: TradeDocuments, rows_of: Callable[[str], Any]
+) -> None:
+    """Where they could be told."""
+    await set_aside(documents, [replace(NONSENSE, trade_id="t1", traceparent=PARENT)], at=NOW)
+    [row] = await rows_of(QUARANTINE)
+    assert (row["trade_id"], row["traceparent"]) == ("t1", PARENT)
 
 
 async def test_repeat_keeps_the_first(documents: TradeDocuments, rows_of: Callable[[str], Any]) -> None:

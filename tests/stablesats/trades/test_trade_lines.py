@@ -12,6 +12,7 @@ from stablesats.trades import MalformedItem, Place, ReceivedTrade, RevertRequest
 from stablesats.trades.trade_lines import KEPT_TEXT_CHARACTERS, LARGEST_LINE_BYTES, read_line
 
 HERE = Place("trades.jsonl", 7)
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FIELDS: dict[str, Any] = {
     "id": "t1",
     "timestamp": "2026-09-01T12:00:00Z",
@@ -68,9 +69,11 @@ def test_trade_without_payments_is_read(raw: bytes) -> None:
     assert found.trade.reference is None
 
 
-@pytest.mark.parametrize("timestamp", [1_230_940_800_000, "1230940800000", "1999-01-01T00:00:00Z"])
-def test_time_of_the_first_block_and_any_date_in_words_are_read(timestamp: object) -> None:
-    """Only numbers can be in a wrong unit."""
+@pytest.mark.parametrize(
+    "timestamp", [1_230_940_800_000, "1230940800000", "2009-01-03", "2009-01-03T01:00:00+01:00"]
+)
+def test_day_of_the_first_block_is_read_however_it_is_written(timestamp: object) -> None:
+    """No trade is older."""
     assert isinstance(read_line(line(timestamp=timestamp), HERE), ReceivedTrade)
 
 
@@ -81,9 +84,8 @@ def test_revert_is_read() -> None:
 
 def test_trace_context_is_taken_along() -> None:
     """For whoever follows a trade from the backend on."""
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert read_line(line(traceparent=parent), HERE) == ReceivedTrade(TRADE, HERE, parent)
-    for unusable in (5, "", parent.upper(), parent + "\ud800", "x" * 10_000):
+    assert read_line(line(traceparent=PARENT), HERE) == ReceivedTrade(TRADE, HERE, PARENT)
+    for unusable in (5, "", PARENT.upper(), PARENT + "\ud800", "x" * 10_000):
         assert read_line(line(traceparent=unusable), HERE) == ReceivedTrade(TRADE, HERE, None)
 
 
@@ -140,6 +142,12 @@ def test_blank_line_says_nothing(raw: bytes) -> None:
         ),
         (line(timestamp="1788264000"), "are these seconds?"),
         (line(timestamp=1_230_940_799_999), "1230940799999 is 2009-01-02"),
+        (
+            line(timestamp="2009-01-02T23:59:59.999Z"),
+            "timestamp: 2009-01-02T23:59:59.999Z is before 2009-01-03",
+        ),
+        (line(timestamp="2009-01-03T00:00:00+01:00"), "is before 2009-01-03"),
+        (line(timestamp="0001-01-01T00:00:00Z"), "is before 2009-01-03, the day of bitcoin's first block"),
         (line(buy_amount=1).replace(b'"buy_amount": 1', b'"buy_amount": 1e9999999999'), "must be whole"),
         (
             line(buy_amount=1).replace(b'"buy_amount": 1', b'"buy_amount": 1e9999999999999999999'),
@@ -162,6 +170,39 @@ def test_unusable_line_is_kept_with_its_reason(raw: bytes, reason: str) -> None:
     assert reason in found.reason
     assert found.place == HERE
     assert found.text == raw.decode(errors="replace")[:KEPT_TEXT_CHARACTERS]
+
+
+@pytest.mark.parametrize(
+    ("raw", "trade_id"),
+    [
+        (line(buy_amount=0), "t1"),
+        (without("sell_unit"), "t1"),
+        (line(revert="t2"), "t1"),
+        (line(timestamp="noon"), "t1"),
+        (line(id=""), None),
+        (line(id=5), None),
+        (line(id="x" * 257), None),
+        (line(id="\ud800"), None),
+        (without("id"), None),
+        (b'{"revert": 5}', None),
+        (b'{"revert": ["t1"]}', None),
+        (b"[1]", None),
+        (b'{"id": "t1"', None),
+    ],
+)
+def test_unusable_line_names_its_trade_where_it_can(raw: bytes, trade_id: str | None) -> None:
+    """For whoever looks for the trade and not for the line."""
+    found = read_line(raw, HERE)
+    assert isinstance(found, MalformedItem)
+    assert found.trade_id == trade_id
+
+
+@pytest.mark.parametrize(("traceparent", "kept"), [(PARENT, PARENT), (PARENT.upper(), None), (5, None)])
+def test_unusable_line_keeps_its_trace(traceparent: object, kept: str | None) -> None:
+    """The trace of whoever wrote it shows what became of it."""
+    found = read_line(line(buy_amount=0, traceparent=traceparent), HERE)
+    assert isinstance(found, MalformedItem)
+    assert found.traceparent == kept
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))

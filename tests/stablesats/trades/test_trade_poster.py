@@ -211,6 +211,78 @@ class TestTakingBack:
         assert (row["state"], "live_reference" in row) == ("cancelled", False)
         assert [entry["action"] for entry in logs] == ["trade-journal-voided", "trade-cancelled"]
 
+    async def test_trade_whose_row_was_lost_is_taken_back_with_its_journal(
+        self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert,
+        rows_of: Rows,
+    ) -> None:  # fmt: skip
+        """Its new row is not booked yet, but the ledger has it: to cancel it would leave dollars owed."""
+        journal = await ledger.user_buys_usd(
+            sats=1_000_000, cents=500, at=NOON, key="trade:t1", reference={"trade_id": "t1"}
+        )
+        await store.receive([received("t1")], at=NOW)
+        await store.request_reverts([revert("t1")], at=NOW)
+        assert await poster.settle_revert("t1") is RevertOutcome.REVERTED
+        assert await figures(ledger) == (0, 0)
+        [row] = await rows_of(USER_TRADES)
+        assert (row["state"], row["ledger_journal_id"]) == ("reverted", journal.id)
+
+    async def test_reversal_that_stands_already_is_the_trades(
+        self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert,
+        rows_of: Rows,
+    ) -> None:  # fmt: skip
+        """Made by hand, of another day: the request is done, and the row names it."""
+        await store.receive([received("t1", btc="b1")], at=NOW)
+        await poster.book(["t1"])
+        [row] = await rows_of(USER_TRADES)
+        reversal = await ledger.revert_user_buys_usd(
+            sats=1_000_000, cents=500, at=NOON, reverted=row["ledger_journal_id"]
+        )
+        await store.request_reverts([revert("t1")], at=NOW)
+        assert await poster.settle_revert("t1") is RevertOutcome.REVERTED
+        [row] = await rows_of(USER_TRADES)
+        assert (row["state"], row["correction_journal_id"]) == ("reverted", reversal.id)
+        assert "live_reference" not in row
+        assert (await figures(ledger), await journals(ledger)) == ((0, 0), 2)
+
+    @pytest.mark.parametrize("requests_too", [True, False])
+    async def test_rows_of_trades_that_were_taken_back_may_be_lost(
+        self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert,
+        rows_of: Rows, requests_too: bool,
+    ) -> None:  # fmt: skip
+        """The files are read again: reverted and voided trades become so again, and nothing is posted."""
+        trades, requests = [received("t1", btc="b1"), received("t2", btc="b2")], [revert("t1")]
+        await store.receive(trades, at=NOW)
+        await poster.book(["t1", "t2"])
+        await store.request_reverts(requests, at=NOW)
+        await poster.settle_revert("t1")
+        before = {row["_id"]: row for row in await rows_of(USER_TRADES)}
+        await ledger.stablesats.void(before["t2"]["ledger_journal_id"], "by hand")
+        standing = await journals(ledger)
+        await ledger.database[USER_TRADES].delete_many({})
+        if requests_too:
+            await ledger.database[TRADE_REVERTS].delete_many({})
+        await store.receive(trades, at=NOW)
+        await store.request_reverts(requests, at=NOW)
+        if requests_too:
+            assert await poster.settle_revert("t1") is RevertOutcome.REVERTED
+        await poster.book(["t1", "t2"])
+        after = {row["_id"]: row for row in await rows_of(USER_TRADES)}
+        assert after["t1"]["correction_journal_id"] == before["t1"]["correction_journal_id"]
+        assert {trade: row["state"] for trade, row in after.items()} == {"t1": "reverted", "t2": "cancelled"}
+        assert all("live_reference" not in row for row in after.values())
+        assert (await figures(ledger), await journals(ledger)) == ((0, 0), standing)
+
+    async def test_revert_of_a_trade_that_the_ledger_has_with_other_content_is_refused(
+        self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert
+    ) -> None:
+        """Which of the two is meant is for people to say."""
+        await ledger.user_buys_usd(sats=1_000_000, cents=501, at=NOON, key="trade:t1")
+        await store.receive([received("t1")], at=NOW)
+        await store.request_reverts([revert("t1")], at=NOW)
+        with pytest.raises(DuplicateEntryError, match="trade:t1"):
+            await poster.settle_revert("t1")
+        assert await figures(ledger) == (501, 1_000_000)
+
     async def test_taking_back_twice_does_nothing(
         self, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert
     ) -> None:

@@ -15,7 +15,7 @@ from stablesats.okx.streams import Freshness, Slot, StreamTiming, channel
 from stablesats.okx.streams.session import Action, Drop, Send, StreamSession
 from stablesats.okx.streams.sinks import BookSink
 from stablesats.okx.streams.slot import Clocks
-from stablesats.okx_simulator import SimulatorConfig
+from stablesats.okx_simulator import FaultScript, SimulatorConfig
 from stablesats.okx_simulator.conversation import Conversation
 from stablesats.okx_simulator.endpoints import Answer
 from stablesats.okx_simulator.exchange import Exchange
@@ -24,7 +24,6 @@ from stablesats.okx_simulator.faults import (
     DropPush,
     DuplicatePush,
     Fault,
-    FaultScript,
     GarbagePush,
     ReorderPush,
 )
