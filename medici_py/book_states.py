@@ -91,7 +91,10 @@ class BookStates:
         try:
             await self._books.insert_one(assumed.to_document())
         except DuplicateKeyError:
-            return await self._read(assumed.book) or assumed
+            stored = await self._read(assumed.book)  # Another process was faster.
+            if stored is None:
+                raise
+            return stored
         begun = replace(assumed, is_assumed=False)
         self._known[assumed.book] = (self._monotonic(), begun)
         return begun

@@ -110,7 +110,8 @@ class Entry:
         self._legs: list[Leg] = []
         self._journal: Journal | None = None
         self._sealed = False
-        self._tried = False
+        self.was_tried = False
+        """Whether a transaction has written it, so that it may stand although nobody here knows."""
 
     def __repr__(self) -> str:
         state = "posted" if self._journal else "committed" if self._sealed else "open"
@@ -256,10 +257,6 @@ class Entry:
         # From here on something may be written, of which another commit of this entry must be the same.
         self._sealed = True
 
-    def mark_tried(self) -> None:
-        """Remember that a transaction has written the entry, and may commit."""
-        self._tried = True
-
     def settle(self, journal: Journal) -> None:
         """Remember the journal that the entry has become for good."""
         self._journal = journal
@@ -268,11 +265,6 @@ class Entry:
     def is_posted(self) -> bool:
         """Whether it is known to have become a journal."""
         return self._journal is not None
-
-    @property
-    def was_tried(self) -> bool:
-        """Whether a transaction has written it, so that it may stand although nobody here knows."""
-        return self._tried
 
     @property
     def poster(self) -> Poster:

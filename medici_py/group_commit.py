@@ -33,6 +33,7 @@ MAX_UNITS = 512
 MAX_WEIGHT = 4_096
 MAX_WAITING = 8_192
 
+_PART_TRIES = 1
 _SHARED_TRIES = 3
 """Write conflicts that a transaction tolerates before it is taken apart: the other side may be an open
 session that stays open for as long as it likes."""
@@ -211,8 +212,9 @@ class GroupCommitter(Generic[U, R]):
         """Take up to *limit* units; those that come for what others are held up by are sent to wait there."""
         batch: list[Waiting[U, R]] = []
         weight = 0
-        while queue and len(batch) < limit:
-            one = queue.first
+        for one in list(queue):
+            if len(batch) == limit:
+                break
             if one.future.done():
                 queue.remove(one)  # Its caller was cancelled.
                 continue
@@ -266,7 +268,7 @@ class GroupCommitter(Generic[U, R]):
             if len(parts) > 1:
                 self._stats = replace(self._stats, splits=self._stats.splits + 1)
                 for part in parts:
-                    await self._settle_parts(part, 1, home, held)
+                    await self._settle_parts(part, _PART_TRIES, home, held)
             elif is_write_conflict(exc):
                 self._hold_up(batch, exc, home, held)
             else:
@@ -301,7 +303,7 @@ class GroupCommitter(Generic[U, R]):
             self._held_up.update(dict.fromkeys(claims, held))
             task = begin_task(self._go_on_apart(held), name="medici_py.GroupCommitter.apart")
             self._apart[task] = held
-        held.count_conflict()
+        held.count_conflict(len(batch))
         too_old = time.monotonic() - DEADLINE_SECS
         for one in batch:
             if one.since < too_old:

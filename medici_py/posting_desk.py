@@ -302,7 +302,7 @@ def _tried(units: Sequence[Unit]) -> list[ObjectId]:
 def _mark_tried(units: Sequence[Unit]) -> None:
     for unit in units:
         for plan in unit:
-            plan.entry.mark_tried()
+            plan.entry.was_tried = True
 
 
 def _has_guards(units: Sequence[Unit]) -> bool:

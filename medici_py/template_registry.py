@@ -6,6 +6,7 @@ fingerprint under the same code and version has changed a template without raisi
 """
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 from uuid import UUID
@@ -22,7 +23,7 @@ from medici_py.errors import TemplateChangedError, UnknownTemplateError
 from medici_py.instants import utc_now
 from medici_py.store import TEMPLATES
 from medici_py.template_definition import definition_differences, shown_differences
-from medici_py.templates import TransactionTemplate, require_template
+from medici_py.templates import TemplateIdentity, TransactionTemplate, require_template
 
 
 class StoredTemplate(BaseModel):
@@ -86,13 +87,13 @@ class StoredTemplate(BaseModel):
         return TemplateRef(self.code, self.version)
 
     @property
-    def identity(self) -> tuple[str, UUID | None]:
+    def identity(self) -> TemplateIdentity:
         """All that a posting depends on: what those have in common that may stand under one version."""
-        return self.fingerprint, self.id
+        return TemplateIdentity(self.code, self.version, self.fingerprint, self.id)
 
 
-_Found: TypeAlias = dict[TemplateRef, tuple[str, UUID | None]]
-"""The identity of what was found registered in a database."""
+_Found: TypeAlias = set[TemplateIdentity]
+"""What was found registered in a database."""
 
 _STORED = ("description", "id", "fingerprint", "definition", "registered_at")
 
@@ -136,7 +137,7 @@ async def register_templates(
     for ref, described in given.items():
         if ref not in registered:
             await _register(collection, described)
-        found_there[ref] = described.identity
+        found_there.add(described.identity)
 
 
 async def require_registered(database: Database, template: TransactionTemplate[Any]) -> None:
@@ -150,7 +151,7 @@ async def require_registered(database: Database, template: TransactionTemplate[A
         TemplateChangedError: If another template is.
     """
     found = _found_in(database)
-    if found.get(template.ref) == (template.fingerprint(), template.id):
+    if template.identity in found:
         return
     given = StoredTemplate.of(template, registered_at=utc_now())
     collection = _latest(database)
@@ -158,7 +159,7 @@ async def require_registered(database: Database, template: TransactionTemplate[A
     if not stored:
         raise _unknown(database.name, template, await _read(collection, {}))
     _check_same(stored[0], given)
-    found[template.ref] = given.identity
+    found.add(template.identity)
 
 
 async def read_templates(database: Database, code: str | None = None) -> list[StoredTemplate]:
@@ -186,8 +187,12 @@ async def read_templates(database: Database, code: str | None = None) -> list[St
 
 def _found_in(database: Database) -> _Found:
     """Return what this process has found registered; for as long as the client lives."""
-    by_name: dict[str, _Found] = belongings(database.client, "registered_templates", dict)
-    return by_name.setdefault(database.name, {})
+    by_name: defaultdict[str, _Found] = belongings(database.client, "registered_templates", _nothing_found)
+    return by_name[database.name]
+
+
+def _nothing_found() -> defaultdict[str, _Found]:
+    return defaultdict(set)
 
 
 def _unknown(

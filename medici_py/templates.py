@@ -34,7 +34,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, assert_never
 from uuid import UUID
 
 from bson import ObjectId
@@ -53,6 +53,22 @@ if TYPE_CHECKING:
     from medici_py.entry import Entry
 
 P = TypeVar("P", bound=TemplateParams)
+
+
+class TemplateIdentity(NamedTuple):
+    """All of a template that a posting depends on: what stands under its code and version for good.
+
+    Attributes:
+        code: Its code.
+        version: Its version.
+        fingerprint: SHA-256 of params and legs on its samples, in hexadecimal.
+        id: Its fixed id, if it has one.
+    """
+
+    code: str
+    version: int
+    fingerprint: str
+    id: UUID | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +147,14 @@ class TransactionTemplate(Generic[P]):
         Raises:
             TemplateError: As `describe`.
         """
-        return self._fingerprint
+        return self.identity.fingerprint
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def identity(self) -> TemplateIdentity:
+        """All that a posting depends on; worked out once, errors as `fingerprint`."""
         definition = self.describe()
-        return fingerprint_of({part: definition[part] for part in ("params", "samples")})
+        fingerprint = fingerprint_of({part: definition[part] for part in ("params", "samples")})
+        return TemplateIdentity(self.code, self.version, fingerprint, self.id)
 
     def _described_sample(self, sample: P) -> dict[str, Any]:
         legs = legs_of(self, sample)

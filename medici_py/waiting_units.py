@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from medici_py.retry import PATIENT_AFTER_CONFLICTS
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -77,20 +79,22 @@ class HeldUp(Generic[U, R]):
     Attributes:
         home: Where they wait when nothing holds them up.
         queue: Where they wait now.
-        at_once: How many of them the next try takes: half as many after one that met it and twice as many
-            after one that did not, so that those whom it does not concern get through.
+        at_once: How many of them the next try takes: once `PATIENT_AFTER_CONFLICTS` have met it, half as many
+            after each, and twice as many after one that did not, so that those whom it does not concern get
+            through.
         conflicts: Tries in a row that met it.
     """
 
     home: WaitingQueue[U, R]
     queue: WaitingQueue[U, R] = field(default_factory=WaitingQueue)
-    at_once: int = 1
+    at_once: int = 0
     conflicts: int = 0
 
-    def count_conflict(self) -> None:
-        """Count a try that met it."""
+    def count_conflict(self, units: int) -> None:
+        """Count a try of so many units that met it."""
         self.conflicts += 1
-        self.at_once = max(1, self.at_once // 2)
+        patient = self.conflicts <= PATIENT_AFTER_CONFLICTS
+        self.at_once = max(self.at_once, units) if patient else max(1, units // 2)
 
     def count_success(self) -> None:
         """Count a try that did not."""

@@ -111,7 +111,7 @@ class AdminDesk:
 
     def set_price(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Hold the market at ``price``, or ``bid`` and ``ask``, until it is released; ``index`` if given."""
-        only(fields, "price", "bid", "ask", "index")
+        only(fields, *(("price", "index") if "price" in fields else ("bid", "ask", "index")))
         bid = amount(fields, "price" if "price" in fields else "bid")
         ask = bid if "price" in fields else amount(fields, "ask")
         least = self.exchange.instrument.tick_usd

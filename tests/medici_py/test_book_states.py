@@ -138,6 +138,20 @@ async def test_poster_without_running_balances_is_refused_where_there_are_some(
         await states_of(bank, seconds).for_posting("Own", running_balances=False, fields=FIELDS)
 
 
+async def test_who_comes_late_is_told_how_the_book_was_begun(bank: Any, seconds: Seconds) -> None:
+    """And remembers that, not what it had assumed."""
+    first, late = (states_of(bank, seconds) for _ in range(2))
+    assumed = [
+        await states.for_posting("Own", running_balances=wanted, fields=FIELDS)
+        for states, wanted in ((first, True), (late, False))
+    ]
+    assert [state.is_assumed for state in assumed] == [True, True]
+    begun = await first.begin(assumed[0])
+    assert (begun.running_balances, begun.is_assumed) == (True, False)
+    assert await late.begin(assumed[1]) == begun
+    assert first.remembered("Own") == late.remembered("Own") == await late.begin(assumed[1])
+
+
 async def test_state_is_read_again_after_a_while_or_when_forgotten(bank: Any, seconds: Seconds) -> None:
     """In between others' changes are not seen."""
     states = states_of(bank, seconds)

@@ -45,6 +45,8 @@ KILL_EVERY_SECS = 0.5
 STOP_WITHIN_SECS = 60.0
 
 TORTURE_SECS = float(os.environ.get("MEDICI_TORTURE_SECS", "12"))
+TORTURE_SEED = int(os.environ.get("MEDICI_TORTURE_SEED", "20260101"))
+"""What the workers do and who is killed; when is up to the machine. A failed run prints it."""
 
 BOOKS = ("Main", "Side")
 GUARDED = "Wallets"
@@ -356,11 +358,12 @@ async def test_books_keep_every_promise_through_kills_and_elections(
     secs: float,
 ) -> None:
     """Whatever a caller was told holds, no bound is ever passed, and the auditor finds nothing."""
+    print(f"MEDICI_TORTURE_SEED={TORTURE_SEED}")  # noqa: T201 - shown if the test fails
     books = Books(bank, shared=mode == "shared")
     async with open_changes(bank, BOOKS) as changes:
         start = changes.position
     await books.open()
-    crew = Crew(torture_mongodb.uri, bank.name, tmp_path, mode=mode, seed=20260101)
+    crew = Crew(torture_mongodb.uri, bank.name, tmp_path, mode=mode, seed=TORTURE_SEED)
     try:
         await torture(books, crew, secs)
     finally:

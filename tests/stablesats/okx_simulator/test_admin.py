@@ -130,6 +130,7 @@ async def test_faults_of_every_kind_can_be_scripted(client: Any, fields: dict[st
         ("POST", "price", {"price": "1e400"}, "bid <= ask <= 1000000000"),
         ("POST", "price", {"bid": "2", "ask": "1"}, "0.1 <= bid <= ask"),
         ("POST", "price", {"bid": "2"}, "ask is None"),
+        ("POST", "price", {"price": "1", "bid": "1", "ask": "2"}, "there is no field ask, bid"),
         ("POST", "price", {"price": "Infinity"}, "must be a number"),
         ("POST", "replay", {"action": "start"}, "there is no replay"),
         ("POST", "deposit", {}, "trading_btc, funding_btc or both"),
