@@ -33,10 +33,12 @@ MAX_UNITS = 512
 MAX_WEIGHT = 4_096
 MAX_WAITING = 8_192
 
-_PART_TRIES = 1
-_SHARED_TRIES = 3
+_SHARED_TRIES = 5
 """Write conflicts that a transaction tolerates before it is taken apart: the other side may be an open
-session that stays open for as long as it likes."""
+session that stays open for as long as it likes, and it may be another process, which is through in a moment."""
+
+_LONGEST_PAUSE_SECS = 0.1
+"""How long after its end it may go unnoticed that nothing holds up any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,7 @@ class GroupCommitter(Generic[U, R]):
             if len(parts) > 1:
                 self._stats = replace(self._stats, splits=self._stats.splits + 1)
                 for part in parts:
-                    await self._settle_parts(part, _PART_TRIES, home, held)
+                    await self._settle_parts(part, 1, home, held)
             elif is_write_conflict(exc):
                 self._hold_up(batch, exc, home, held)
             else:
@@ -317,7 +319,8 @@ class GroupCommitter(Generic[U, R]):
             while held.queue:
                 if held.conflicts:
                     jitter = random.random()  # noqa: S311 - spreads retries, no secret
-                    await asyncio.sleep(conflict_pause_secs(held.conflicts, jitter))
+                    pause_secs = conflict_pause_secs(held.conflicts, jitter)
+                    await asyncio.sleep(min(pause_secs, _LONGEST_PAUSE_SECS))
                 async with self._lanes_apart:
                     conflicts = held.conflicts
                     batch = self._pop(held.queue, min(held.at_once, MAX_UNITS))

@@ -53,7 +53,7 @@ class BookedTrade:
     Attributes:
         trade: The trade.
         journal_id: Its journal in the Stablesats book.
-        replayed: True when it had been booked before and this call wrote nothing.
+        replayed: True when it had been booked before and this call posted nothing.
         taken_back: True when it has been taken back since: the books are as if it had never been.
     """
 
@@ -149,8 +149,8 @@ class Trades:
             await documents.trades.get_pymongo_collection().update_one(
                 {"_id": trade.id}, {"$set": {"live_reference": live}}, session=session
             )
-        [(_, journal_id)] = await poster.book_rows([row], lambda row: row.traceparent, session)
-        return BookedTrade(trade, journal_id, replayed=False)
+        [posted] = await poster.book_rows([row], lambda row: row.traceparent, session)
+        return BookedTrade(trade, posted.journal_id, replayed=posted.replayed, taken_back=posted.taken_back)
 
     async def count(self) -> int:
         """How many trades are booked, those that were taken back later among them."""

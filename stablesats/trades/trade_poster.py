@@ -54,6 +54,23 @@ class RevertOutcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class PostedTrade:
+    """A trade that has its journal now.
+
+    Attributes:
+        trade_id: The trade.
+        journal_id: Its journal.
+        replayed: Whether the journal stood before the row did.
+        taken_back: Whether it has been reverted or voided already; only where it stood before.
+    """
+
+    trade_id: str
+    journal_id: ObjectId
+    replayed: bool
+    taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Settled:
     outcome: RevertOutcome
     journal_id: ObjectId | None = None
@@ -83,7 +100,7 @@ class TradePoster:
         """
         with _spans(_BOOK_SPAN) as spans:
 
-            async def book_waiting(session: Any) -> list[tuple[str, ObjectId]]:
+            async def book_waiting(session: Any) -> list[PostedTrade]:
                 waiting = await self._waiting(trade_ids, session)
                 return await self.book_rows(
                     waiting,
@@ -92,9 +109,14 @@ class TradePoster:
                 )
 
             booked = await self._in_transaction(book_waiting)
-            for trade_id, journal_id in booked:
-                with trace.use_span(spans(trade_id, None)):
-                    _log.info("trade booked", action="trade-booked", trade=trade_id, journal=str(journal_id))
+            for posted in booked:
+                with trace.use_span(spans(posted.trade_id, None)):
+                    _log.info(
+                        "the trade's journal stood already" if posted.replayed else "trade booked",
+                        action="trade-replayed" if posted.replayed else "trade-booked",
+                        trade=posted.trade_id,
+                        journal=str(posted.journal_id),
+                    )
         return len(booked)
 
     async def settle_revert(self, trade_id: str) -> RevertOutcome:
@@ -155,8 +177,8 @@ class TradePoster:
         rows: Sequence[UserTradeDocument],
         traceparent: Callable[[UserTradeDocument], str | None],
         session: Any,
-    ) -> list[tuple[str, ObjectId]]:
-        """Book *rows*, which are received, in the transaction of *session*; answer ids and journals."""
+    ) -> list[PostedTrade]:
+        """Book *rows*, which are received, in the transaction of *session*."""
         if not rows:
             return []
         await self._mark_booked([row.id for row in rows], session)
@@ -164,14 +186,16 @@ class TradePoster:
         async with book.batch(session=session) as batch:
             for row in rows:
                 batch.add(_entry(book, row.to_trade(), traceparent(row)))
-        booked = [(row.id, journal.id) for row, journal in zip(rows, batch.journals, strict=True)]
-        await self._name_journals(booked, session)
-        for row, journal in zip(rows, batch.journals, strict=True):
-            if journal.replayed:
-                await self._catch_up(row, journal, session)
-        return booked
+        booked = list(zip(rows, batch.journals, strict=True))
+        await self._name_journals([(row.id, journal.id) for row, journal in booked], session)
+        return [
+            await self._catch_up(row, journal, session)
+            if journal.replayed
+            else PostedTrade(row.id, journal.id, replayed=False)
+            for row, journal in booked
+        ]
 
-    async def _catch_up(self, row: UserTradeDocument, journal: Journal, session: Any) -> None:
+    async def _catch_up(self, row: UserTradeDocument, journal: Journal, session: Any) -> PostedTrade:
         """Let *row*, which is new, say what became of its journal, which is not."""
         at = to_millisecond(self._now())
         reversal_id = await reversal_of(self._ledger.stablesats, journal.id, session=session)
@@ -180,6 +204,8 @@ class TradePoster:
         elif reversal_id is not None:
             fields = {"reverted_at": at, "correction_journal_id": reversal_id}
             await self._step(row, TradeState.REVERTED, fields, session)
+        taken_back = journal.voided or reversal_id is not None
+        return PostedTrade(row.id, journal.id, replayed=True, taken_back=taken_back)
 
     async def _take_back(self, row: UserTradeDocument, at: datetime, span: Span, session: Any) -> _Settled:
         match row.state:
@@ -189,8 +215,8 @@ class TradePoster:
                     await self._step(row, TradeState.CANCELLED, {"reverted_at": at}, session)
                     return _Settled(RevertOutcome.CANCELLED)
                 # It was booked by hand, or before its row was lost: the row says so first.
-                [(_, journal_id)] = await self.book_rows([row], lambda row: row.traceparent, session)
-                return await self._take_back_booked(row, journal_id, at, span, session)
+                [posted] = await self.book_rows([row], lambda row: row.traceparent, session)
+                return await self._take_back_booked(row, posted.journal_id, at, span, session)
             case TradeState.BOOKED:
                 assert row.ledger_journal_id is not None
                 return await self._take_back_booked(row, row.ledger_journal_id, at, span, session)

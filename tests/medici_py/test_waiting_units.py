@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from medici_py.retry import PATIENT_AFTER_CONFLICTS
 from medici_py.waiting_units import HeldUp, Waiting, WaitingQueue
 
 Unit = Waiting[str, str]
@@ -56,11 +57,15 @@ async def test_answer_reaches_whoever_still_listens(units: list[Unit]) -> None:
     assert gone.future.cancelled()
 
 
-def test_tries_take_half_as_many_after_a_conflict_and_twice_as_many_after_none() -> None:
-    """So that the few that meet it are soon told from the many that do not."""
+def test_tries_take_fewer_units_after_some_conflicts_and_more_after_none() -> None:
+    """So that the few that meet it are told from the many that do not, unless it is over in a moment."""
     held: HeldUp[str, str] = HeldUp(WaitingQueue())
-    sizes = []
-    for conflict in (False, False, False, True, True, False, True, True, True):
-        (held.count_conflict if conflict else held.count_success)()
-        sizes.append((held.at_once, held.conflicts))
-    assert sizes == [(2, 0), (4, 0), (8, 0), (4, 1), (2, 2), (4, 0), (2, 1), (1, 2), (1, 3)]
+    for conflicts in range(1, PATIENT_AFTER_CONFLICTS + 1):
+        held.count_conflict(9)
+        assert (held.at_once, held.conflicts) == (9, conflicts)
+    for units, at_once in ((9, 4), (4, 2), (2, 1), (1, 1)):
+        held.count_conflict(units)
+        assert held.at_once == at_once
+    held.count_success()
+    held.count_success()
+    assert (held.at_once, held.conflicts) == (4, 0)

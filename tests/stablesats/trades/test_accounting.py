@@ -99,6 +99,16 @@ class TestBooking:
             assert (repeated.replayed, repeated.journal_id) == (True, first.journal_id)
         assert (await journals(ledger), await trades.count()) == (1, 1)
 
+    async def test_repeat_without_its_row_posts_nothing_either(self, trades: Trades, ledger: Ledger) -> None:
+        """The journal has the trade's id; what became of it since is said, too."""
+        first = await trades.book(PURCHASE)
+        await ledger.database[USER_TRADES].delete_many({})
+        assert await trades.book(PURCHASE) == replace(first, replayed=True)
+        assert (await ledger.balances()).users_liability_cents == 500
+        await ledger.stablesats.void(first.journal_id)
+        await ledger.database[USER_TRADES].delete_many({})
+        assert await trades.book(PURCHASE) == replace(first, replayed=True, taken_back=True)
+
     @pytest.mark.parametrize("tz_aware", [True, False])
     async def test_repeat_is_recognised_by_a_client_of_either_kind(
         self, trades: Trades, ledger: Ledger, mongodb: EmbeddedMongo, tz_aware: bool
