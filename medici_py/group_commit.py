@@ -34,11 +34,11 @@ MAX_WEIGHT = 4_096
 MAX_WAITING = 8_192
 
 _SHARED_TRIES = 5
-"""Write conflicts that a transaction tolerates before it is taken apart: the other side may be an open
-session that stays open for as long as it likes, and it may be another process, which is through in a moment."""
+"""Write conflicts that a transaction tolerates before it is taken apart: the other side may be of another
+process, and through in a moment, or an open session, which stays open for as long as it likes."""
 
 _LONGEST_PAUSE_SECS = 0.1
-"""How long after its end it may go unnoticed that nothing holds up any more."""
+"""Pause between two tries apart: for so long it may go unnoticed that nothing holds them up any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tests.system.ledger_campaign.mongod import KillableMongod
 
 AT_WORK_SHARE = 0.9
 AT_WORK_SECS = 0.4
+LATE_REVERTS = 3
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,19 @@ class Campaign:
         """Wait until there is nothing left to do, and end everybody."""
         self.files.grow_to(1)
         await within(self.is_booked, "every trade is booked, taken back and allocated")
+        self.take_back_late()
+        await within(self.is_booked, "the last ones are taken back and allocated")
         journals = await self.database["medici_journals"].count_documents({})
         await within(lambda: self.have_seen(journals), "both subscribers have seen everything")
         await self.crew.stop()
+
+    def take_back_late(self) -> None:
+        """Request some more reverts: of trades that are booked for certain, whatever became of the others."""
+        first = len(self.flow.lines)
+        kept = [trade for trade in self.flow.trades.values() if trade.id not in self.flow.reverted]
+        for trade in self.rng.sample(kept, LATE_REVERTS):
+            self.flow.revert(trade, corrected=False)
+        self.files.add_last(self.flow.lines[first:])
 
     async def is_booked(self) -> bool:
         await self.crew.revive()

@@ -114,3 +114,7 @@ class TradeFiles:
                     file.write(text[first:last])
             begins += len(text)
         self._written = wanted
+
+    def add_last(self, lines: Sequence[str]) -> None:
+        """Write a last file, whole."""
+        (self.folder / "late.jsonl").write_text("".join(f"{line}\n" for line in lines))
