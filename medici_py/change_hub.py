@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import weakref
-from dataclasses import dataclass
 
 from bson.timestamp import Timestamp
 from pymongo.errors import PyMongoError
@@ -13,8 +11,8 @@ from medici_py.change_events import ChangePosition
 from medici_py.change_feed import ChangeStreamError, ChangeStreamInterruptedError, FeedSettings
 from medici_py.change_seat import Seat
 from medici_py.change_start import Start
-from medici_py.driver import belongings
 from medici_py.errors import MediciError
+from medici_py.one_per_database import one_per_database
 from medici_py.shared_stream import SharedStream
 from medici_py.store import Store
 from medici_py.task_begin import begin_task
@@ -136,30 +134,4 @@ def hub_of(store: Store) -> ChangeHub:
 
     Two books share one if their client and the codec options of their databases are the same.
     """
-    loop = asyncio.get_running_loop()
-    hubs: list[_Place] = belongings(store.client, "change_hubs", list)
-    hubs[:] = [place for place in hubs if not place.is_over()]
-    for place in hubs:
-        if place.serves(loop, store):
-            return place.hub
-    place = _Place(weakref.ref(loop), ChangeHub(store))
-    hubs.append(place)
-    return place.hub
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    loop: "weakref.ref[asyncio.AbstractEventLoop]"
-    hub: ChangeHub
-
-    def is_over(self) -> bool:
-        loop = self.loop()
-        return loop is None or loop.is_closed()
-
-    def serves(self, loop: asyncio.AbstractEventLoop, store: Store) -> bool:
-        mine = self.hub.store
-        return (
-            self.loop() is loop
-            and mine.database.name == store.database.name
-            and mine.codec_options == store.codec_options
-        )
+    return one_per_database(store, "change_hubs", ChangeHub)

@@ -65,8 +65,8 @@ def test_error_of_the_caller_is_never_tried_again(error: BaseException) -> None:
         (PATIENT_AFTER_CONFLICTS, 1.0, 0.02),
         (PATIENT_AFTER_CONFLICTS + 1, 1.0, 0.04),
         (PATIENT_AFTER_CONFLICTS + 3, 1.0, 0.16),
-        (PATIENT_AFTER_CONFLICTS + 4, 1.0, 0.3),  # 0.32 is past the bound
-        (PATIENT_AFTER_CONFLICTS + 4, 0.5, 0.15),
+        (PATIENT_AFTER_CONFLICTS + 5, 1.0, 0.5),  # 0.64 is past the bound
+        (PATIENT_AFTER_CONFLICTS + 5, 0.5, 0.25),
         (1, 0.0, 0.0),
     ],
 )
