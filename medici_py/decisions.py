@@ -15,7 +15,7 @@ from bson import ObjectId
 from medici_py.entry_key import UsedKey
 from medici_py.errors import BalanceLimitError, InsufficientBalanceError, TransactionError
 from medici_py.money import EXACT, plain
-from medici_py.posting_plan import Guard, Plan
+from medici_py.posting_plan import Guard, Move, Plan
 from medici_py.running_rows import RowKey
 
 Unit: TypeAlias = Sequence[Plan]
@@ -114,16 +114,17 @@ class _Standing:
             used = self._keys.get((plan.book, plan.key.text))
             if used is not None:
                 return Replays(used.journal) if used.is_repeated_by(plan.key) else KeyTaken(plan, used)
+        moves = plan.moves if plan.guards else ()
         for guard in plan.guards:
-            error = self._passed(plan, guard)
+            error = self._passed(plan, guard, moves)
             if error is not None:
                 return Refused(error)
         self._apply(plan)
         return STANDS
 
-    def _passed(self, plan: Plan, guard: Guard) -> TransactionError | None:
+    def _passed(self, plan: Plan, guard: Guard, moves: Sequence[Move]) -> TransactionError | None:
         balance = self._balances[plan.book, (guard.path, guard.dims)]
-        change = guard.change(plan.moves)
+        change = guard.change(moves)
         after = balance + change
         if guard.minimum is not None and after < guard.minimum:
             return insufficient(plan, guard, balance, needed=guard.minimum - change, minimum=guard.minimum)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
 from medici_py.accounts import join
 from medici_py.documents import Journal
@@ -65,12 +66,12 @@ class JournalPoster:
 
     def shares_database_with(self, other: "JournalPoster") -> bool:
         """Whether one transaction can hold the entries of both."""
-        mine, others = self._store, other.store
-        return (
-            mine.client is others.client
-            and mine.database.name == others.database.name
-            and mine.codec_options == others.codec_options
-        )
+        return self.is_in_database_of(other.store) and self._store.codec_options == other.store.codec_options
+
+    def is_in_database_of(self, store: Store) -> bool:
+        """Whether its journals are in the database of *store*, and of the same client."""
+        mine = self._store
+        return mine.client is store.client and mine.database.name == store.database.name
 
     @property
     def desk(self) -> PostingDesk:
@@ -172,12 +173,18 @@ class JournalPoster:
         """Make *entry* ready to be posted.
 
         Raises:
-            TransactionError: If its legs do not fit the book's transaction model.
+            TransactionError: If its legs do not fit the book's transaction model, or the server could not be
+                asked about template or book.
             TemplateError: If the template that made them is not registered, or not as it is.
             RunningBalancesError: If the book must not be written without running balances.
         """
         if entry.template is not None:
-            await require_registered(self._store.database, entry.template)
+            try:
+                await require_registered(self._store.database, entry.template)
+            except PyMongoError as exc:
+                raise TransactionError(
+                    f"Failure to save journal: template {entry.template} could not be looked up: {exc}"
+                ) from exc
         if writelock_accounts is None:
             locks: Sequence[str] = ()
         else:

@@ -32,7 +32,10 @@ class Answers:
         Args:
             units: What was judged.
             written: What was made of them.
-            session: The caller's session whose transaction is open, if any.
+            session: The session whose transaction is still open, if any.
+
+        Raises:
+            PyMongoError: If a first journal could not be looked up in that transaction.
         """
         answers: list[Journals | Exception] = []
         for unit, verdict in zip(units, written.verdicts, strict=True):
@@ -42,6 +45,8 @@ class Answers:
             try:
                 answers.append(await self._answer(unit, verdict, written, session))
             except PyMongoError as exc:
+                if session is not None:
+                    raise  # Its transaction may be tried again.
                 # A first journal could not be looked up: that is this unit's trouble, not its neighbours'.
                 unknown = UnknownOutcomeError(str(exc))
                 unknown.__cause__ = exc
@@ -64,7 +69,9 @@ class Answers:
                     if not isinstance(answer, Replays):
                         journals.append(written.journals[plan.journal_id])
                         continue
-                    first = await self._standing(plan, answer.journal, session)
+                    first = written.journals.get(answer.journal)
+                    if first is None:  # Of an earlier transaction.
+                        first = await self._standing(plan, answer.journal, session)
                     if first is None:
                         return _gone(plan, answer.journal)
                     journals.append(first.model_copy(update={"replayed": plan.key is not None}))

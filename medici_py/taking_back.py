@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
+from bson.errors import BSONError
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
 
 from medici_py.audit import Relation, WithLegs, relation
 from medici_py.documents import Journal
@@ -27,8 +29,10 @@ from medici_py.errors import (
     JournalNotFoundError,
     JournalTakenBackError,
     TransactionError,
+    UnknownOutcomeError,
 )
 from medici_py.journal_header import TAKEN_BACK_BY, taken_back_by
+from medici_py.journal_poster import JournalPoster
 from medici_py.leg_fields import entry_object_id
 from medici_py.store import Store
 from medici_py.transactions import mongo_transaction, run_in_session
@@ -57,8 +61,8 @@ async def take_back(
         JournalNotFoundError: If the book has no such journal.
         JournalAlreadyVoidedError: If it is voided.
         JournalTakenBackError: If another journal has taken it back.
-        TransactionError: If the entry is of another book, or does not swap exactly the journal's legs; and as
-            `Entry.commit`.
+        TransactionError: If the entry is of another book or database, or does not swap exactly the journal's
+            legs; and as `Entry.commit`. Without an open transaction also for whatever the driver raises.
         UnknownOutcomeError: If the server could not be asked whether it committed. Safe to repeat.
     """
     wanted = entry_object_id("journal_id", journal_id)
@@ -71,16 +75,32 @@ async def take_back(
             value=entry.rules.book,
         )
     store = Store(book.database)
+    if not isinstance(entry.poster, JournalPoster) or not entry.poster.is_in_database_of(store):
+        raise TransactionError(
+            f"Entry {entry.memo!r} refused: its book {book.name!r} is of another database or client than "
+            f"journal {wanted}; begin it with the same Book.",
+            field="book",
+            value=entry.rules.book,
+        )
 
     async def mark_and_post(session: AsyncClientSession | None) -> Journal:
         return await _mark_and_post(store, wanted, entry, session)
 
     joined = adopt_session(session)
-    if joined is None:
-        return await mongo_transaction(store.client, mark_and_post)
-    if not has_transaction(joined):
+    if joined is not None and has_transaction(joined):
+        return await mark_and_post(joined)
+    try:
+        if joined is None:
+            return await mongo_transaction(store.client, mark_and_post)
         return await run_in_session(joined, mark_and_post)
-    return await mark_and_post(joined)
+    except UnknownOutcomeError as exc:
+        raise UnknownOutcomeError(
+            f"The server did not confirm whether journal {wanted} was taken back by {entry.id} "
+            f"({entry.memo!r}): {exc.__cause__}. Take it back with the same entry again: that finds out, and "
+            "never posts it twice."
+        ) from exc.__cause__
+    except (PyMongoError, BSONError) as exc:
+        raise TransactionError(f"Failure to save journal: {exc}") from exc
 
 
 async def require_not_taken_back(store: Store, journal: Document, session: AsyncClientSession | None) -> None:

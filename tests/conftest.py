@@ -9,11 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import settings
-from pymongo import MongoClient
+from hypothesis import HealthCheck, settings
 
 from medici_py.embedded import EmbeddedMongo
 from medici_py.mongod_binary import find_mongod
@@ -33,7 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
     Databases are files, too: on a disk half of a run is waiting for it. Whoever sets ``TMPDIR`` decides
     otherwise. Where CI is set, or a profile of hypothesis named, properties are tried with more examples.
     """
-    settings.register_profile("quick", max_examples=QUICK_EXAMPLES)
+    # As hypothesis' own profile for CI: on a loaded machine an example may well take more than 200 ms.
+    settings.register_profile(
+        "quick",
+        max_examples=QUICK_EXAMPLES,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     if "CI" not in os.environ and not config.getoption("--hypothesis-profile", None):
         settings.load_profile("quick")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -49,27 +53,10 @@ def _is_roomy(folder: Path) -> bool:
     return not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free >= MEMORY_BYTES
 
 
-def _acknowledge_unjournaled(mongo: EmbeddedMongo) -> None:
-    """Let the majority acknowledge before its journal is flushed: no test outlives these servers.
-
-    What has to survive the death of a server is tested on servers that are set up as everybody's are.
-    """
-    if not mongo.owned:
-        return
-    with MongoClient[dict[str, Any]](mongo.uri) as client:
-        configuration = client.admin.command("replSetGetConfig")["config"]
-        configuration["version"] += 1
-        configuration["writeConcernMajorityJournalDefault"] = False
-        client.admin.command("replSetReconfig", configuration)
-        # The server has no snapshot to read again until something was written under the new settings.
-        client.admin.command("appendOplogNote", data={}, writeConcern={"w": "majority"})
-
-
 @pytest.fixture(scope="session")
 def mongodb() -> Iterator[EmbeddedMongo]:
     """A MongoDB with transactions and change streams, one for the whole run."""
     with EmbeddedMongo(cache_size_gb=CACHE_GB) as mongo:
-        _acknowledge_unjournaled(mongo)
         yield mongo
 
 
@@ -86,7 +73,6 @@ def failing_mongodb() -> Iterator[EmbeddedMongo]:
         environment=environment,
         set_parameters={"enableTestCommands": True, "transactionLifetimeLimitSeconds": 5},
     ) as mongo:
-        _acknowledge_unjournaled(mongo)
         yield mongo
 
 

@@ -356,7 +356,8 @@ class Ledger:
 
         All of one moment. What else stands in the books follows the chart, as a `StrayAccount` or with a
         currency that the account does not have: so each book adds up to zero in each currency. Such entries
-        were made by something that knows no chart, as Node's medici; these books refuse them.
+        were made through a `medici_py.Book` without the chart; these books refuse them. What Node's medici
+        wrote is in no running balance, and so not here: `Book.verify` names it.
 
         Raises:
             LedgerDamagedError: If a balance is not a whole number.

@@ -163,12 +163,14 @@ class RestService:
             raise RefusalError("50001")
         endpoint = ENDPOINTS[method, path]
         self._spend(endpoint, self._config.api_key, {}, body)
-        if isinstance(fault, Refuse):
-            return refused_items(body, RefusalError(fault.code), self._now())
         expires_at = _parse_expiry(expiry)
-        answer = self._ran_into(
-            fault, lambda: self._run(endpoint, {}, body, received_at=at, expires_at=expires_at)
-        )
+
+        def run() -> Answer:
+            if isinstance(fault, Refuse):
+                return refused_items(body, RefusalError(fault.code), self._now())
+            return self._run(endpoint, {}, body, received_at=at, expires_at=expires_at)
+
+        answer = self._ran_into(fault, run)
         if isinstance(fault, DropAfter):
             raise ConnectionCutError("after the operation")
         return answer

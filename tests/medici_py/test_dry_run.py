@@ -197,6 +197,21 @@ async def test_dry_run_of_a_batch_says_what_its_end_would_do(book: Book, bank: A
             await batch.dry_run()
 
 
+async def test_dry_run_of_a_repeat_within_a_batch_shows_the_first_of_the_two(
+    book: Book, mongomock_database: Any
+) -> None:
+    """Though nothing of either is written."""
+    await init_models(mongomock_database)
+    for where in (book, Book("Bank", mongomock_database)):
+        async with where.batch() as batch:
+            for _ in range(2):
+                batch.add(where.entry("in", key="k", date=0).debit("Assets", 5).credit("Wallet", 5))
+            previews = await batch.dry_run()
+            assert [journal.replayed for journal in previews] == [False, True]
+            assert previews[0].id == previews[1].id
+        assert batch.journals == previews
+
+
 ACCOUNTS = ["Wallet", "Wallet:a", "Assets"]
 legs = st.tuples(
     st.sampled_from(ACCOUNTS),

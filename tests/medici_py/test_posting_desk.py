@@ -9,7 +9,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from medici_py import Book, Entry, TransactionError, UnknownOutcomeError
+from medici_py import Book, Entry, TransactionError, UnknownOutcomeError, mongo_transaction
 from medici_py.posting_desk import LANES
 
 Pay = Callable[..., Any]
@@ -113,3 +113,22 @@ async def test_time_that_a_caller_gives_the_driver_ends_its_wait(
     await fail("update", times=0)
     assert (await entry.commit()).id == entry.id
     assert (await book.balance("B")).notes == 1
+
+
+@pytest.mark.parametrize("way", ["session", "dry run"])
+async def test_first_journal_that_cannot_be_read_for_a_moment_is_read_again(
+    faulty_bank: Any, fail: Fail, way: str
+) -> None:
+    """By whoever tries the open transaction again; nobody is told that its outcome is unknown."""
+    book = Book("Bank", faulty_bank)
+
+    def entry() -> Entry:
+        return book.entry("x", key="k").debit("A", 1).credit("B", 1)
+
+    first = await entry().commit()
+    await fail("find", collection="medici_journals", errorCode=112, errorLabels=["TransientTransactionError"])
+    if way == "dry run":
+        again = await entry().dry_run()
+    else:
+        again = await mongo_transaction(faulty_bank.client, lambda session: entry().commit(session=session))
+    assert (again.id, again.replayed) == (first.id, True)

@@ -19,6 +19,7 @@ from medici_py import (
     JournalNotFoundError,
     JournalTakenBackError,
     TransactionError,
+    UnknownOutcomeError,
     mongo_transaction,
     take_back,
     transactions,
@@ -128,6 +129,17 @@ class TestTakingBack:
         assert (await income(book), await journals(book)) == (100, 1)
         await book.void(journal.id)
 
+    async def test_entry_of_a_book_of_that_name_elsewhere_is_refused(self, book: Book, pay: Pay) -> None:
+        """One transaction would mark the journal here and post the entry there."""
+        journal = await pay(book)
+        elsewhere = Book(book.name, book.database.client["elsewhere"])
+        with pytest.raises(TransactionError, match="of another database or client"):
+            await take_back(book, journal.id, refund(elsewhere))
+        assert (await income(book), await journals(elsewhere)) == (100, 0)
+        stored = await book.database["medici_journals"].find_one({"_id": journal.id})
+        assert stored is not None
+        assert "taken_back_by" not in stored
+
     async def test_abort_of_the_callers_session_leaves_nothing(self, book: Book, pay: Pay) -> None:
         """Neither the entry nor the mark."""
         journal = await pay(book)
@@ -175,6 +187,27 @@ async def test_success_that_was_lost_is_recognised(
     entry = refund(book)
     assert (await take_back(book, journal.id, entry)).id == entry.id
     assert (tries, await income(book), await journals(book)) == ([True, True], 0, 2)
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+async def test_errors_of_the_driver_are_named(
+    faulty_bank: Any, fail: Callable[..., Any], pay: Pay, in_session: bool
+) -> None:
+    """As those of a commit: nothing was written, or the same entry finds out whether it was."""
+    book = Book("Bank", faulty_bank)
+    journal, entry = await pay(book), refund(book)
+    async with faulty_bank.client.start_session() as own:
+        session = own if in_session else None
+        await fail("find", errorCode=13)
+        with pytest.raises(TransactionError, match="Failure to save journal"):
+            await take_back(book, journal.id, entry, session=session)
+        await fail("commitTransaction", writeConcernError={"code": 50, "errmsg": "too slow"})
+        with pytest.raises(
+            UnknownOutcomeError, match=f"taken back by {entry.id}.* with the same entry again"
+        ):
+            await take_back(book, journal.id, entry, session=session)
+        assert (await take_back(book, journal.id, entry, session=session)).id == entry.id
+    assert (await income(book), await journals(book)) == (0, 2)
 
 
 class TestWhatTookItBackIsVoided:

@@ -680,6 +680,18 @@ class TestRegistration:
                 await post(book, TRANSFER, VECTOR)
             assert reads.count == registering + 1
 
+    async def test_server_that_cannot_be_asked_is_an_error_of_the_posting(
+        self, faulty_bank: Any, failing_mongodb: Any, fail: Callable[..., Any]
+    ) -> None:
+        """As everywhere else when an entry cannot be saved."""
+        await register_templates(faulty_bank, [TRANSFER])
+        async with AsyncMongoClient[dict[str, Any]](failing_mongodb.uri) as other:
+            book = Book("Ledger", other[faulty_bank.name], dimensions=DIMENSIONS)
+            await fail("find", collection="medici_py_templates", errorCode=13)
+            with pytest.raises(TransactionError, match="TRANSFER version 1 could not be looked up"):
+                await post(book, TRANSFER, VECTOR)
+            await post(book, TRANSFER, VECTOR)
+
     @pytest.mark.parametrize("template", ["TRANSFER", None, TransactionTemplate])
     async def test_code_is_no_template(self, book: Book, bank: Any, template: Any) -> None:
         """A function of params cannot be looked up."""

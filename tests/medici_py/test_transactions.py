@@ -186,8 +186,11 @@ async def test_time_that_the_caller_gave_the_driver_ends_the_tries(
     assert runs == 1
 
 
-async def test_nothing_stays_locked_when_the_time_of_the_caller_is_over(faulty_bank: Any, fail: Fail) -> None:
+async def test_nothing_stays_locked_when_the_time_of_the_caller_is_over(
+    faulty_bank: Any, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server is told of the abort all the same; else it would keep what was written for a minute."""
+    monkeypatch.setattr(transactions, "_ABORT_WITHIN_SECS", 30)
     await faulty_bank.things.insert_one({"_id": 1, "n": 0})
     runs = 0
 
@@ -213,9 +216,10 @@ async def test_commit_that_outlasts_the_time_of_the_caller_has_an_unknown_outcom
     async def insert(session: Any) -> None:
         await faulty_bank.things.insert_one({"_id": 1}, session=session)
 
-    await fail("commitTransaction", times=None, blockConnection=True, blockTimeMS=2_000)
+    await faulty_bank.things.insert_one({"_id": 0})  # To make a collection may take a while.
+    await fail("commitTransaction", times=None, blockConnection=True, blockTimeMS=2_500)
     async with asyncio.timeout(20):
-        with pymongo.timeout(0.5), pytest.raises(UnknownOutcomeError, match="did not confirm"):
+        with pymongo.timeout(1.5), pytest.raises(UnknownOutcomeError, match="did not confirm"):
             await mongo_transaction(faulty_bank.client, insert)
 
 

@@ -105,7 +105,7 @@ async def test_a_point_that_cannot_be_looked_at_says_why(
     async with OkxClient(
         base_url=exchange.url,
         credentials=credentials,
-        request_timeout_secs=1.0,
+        request_timeout_secs=2.0,
         read_retry=ReadRetry(attempts=2, wait_initial_secs=0.01, wait_jitter_secs=0.01),
     ) as client:
         bad = [check for check in await check_health(client, SWAP) if not check.is_good]
