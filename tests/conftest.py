@@ -9,9 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
 
 from medici_py.embedded import EmbeddedMongo
 from medici_py.mongod_binary import find_mongod
@@ -53,10 +55,24 @@ def _is_roomy(folder: Path) -> bool:
     return not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free >= MEMORY_BYTES
 
 
+def _close_idle_files(mongo: EmbeddedMongo) -> None:
+    """Let a server close what it has not used for some seconds, as it does only after ten minutes.
+
+    It keeps the files of dropped collections for a while, and a run drops so many that it would come to its
+    limit of open files, and stop.
+    """
+    if not mongo.owned:
+        return
+    with MongoClient[dict[str, Any]](mongo.uri) as client:
+        files = "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)"
+        client.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig=files)
+
+
 @pytest.fixture(scope="session")
 def mongodb() -> Iterator[EmbeddedMongo]:
     """A MongoDB with transactions and change streams, one for the whole run."""
     with EmbeddedMongo(cache_size_gb=CACHE_GB) as mongo:
+        _close_idle_files(mongo)
         yield mongo
 
 
@@ -73,6 +89,7 @@ def failing_mongodb() -> Iterator[EmbeddedMongo]:
         environment=environment,
         set_parameters={"enableTestCommands": True, "transactionLifetimeLimitSeconds": 5},
     ) as mongo:
+        _close_idle_files(mongo)
         yield mongo
 
 
