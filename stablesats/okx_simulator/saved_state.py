@@ -1,8 +1,8 @@
 """The whole exchange as a value, and as a file: what one run leaves for the next.
 
-A saved state holds what happened and what is under way, the exchange's own time and the series of its ids
-and addresses; prices, terms and keys come from the configuration of the run that loads it. Neither faults nor
-the speed of time are saved.
+A saved state holds what happened and what is under way, the exchange's own time, the series of its ids and
+addresses, a price held by hand and the place in a replay; other prices, terms and keys come from the
+configuration of the run that loads it. Neither faults nor the speed of time are saved.
 """
 
 import fcntl

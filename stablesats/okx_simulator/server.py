@@ -14,7 +14,7 @@ from aiohttp import web
 from stablesats.okx_simulator.admin import ADMIN_ACTIONS, AdminDesk
 from stablesats.okx_simulator.conditions import Conditions
 from stablesats.okx_simulator.endpoint_table import is_known_path
-from stablesats.okx_simulator.errors import AdminRequestError, SavedStateError, SimulatorStartError
+from stablesats.okx_simulator.errors import AdminRequestError, SimulatorStartError
 from stablesats.okx_simulator.exchange import Exchange
 from stablesats.okx_simulator.fault_script import FaultScript
 from stablesats.okx_simulator.json_texts import JsonTextError, load_json
@@ -138,10 +138,10 @@ class OkxSimulator:
         """
         if self._runner is not None:
             return
-        if self._state_file is not None:
-            self._claim(self._state_file)
         with ExitStack() as undo:
             undo.callback(self._release)
+            if self._state_file is not None:
+                self._claim(self._state_file)
             self._runner = await self._serving()
             undo.pop_all()
         clock = self.exchange.feed.replay_clock
@@ -151,14 +151,10 @@ class OkxSimulator:
     def _claim(self, state_file: StateFile) -> None:
         """Take the state as it is, and see now rather than at the end whether it can be written."""
         state_file.claim()
-        try:
-            if not self._is_state_loaded and state_file.exists():
-                state_file.load(self.exchange)
-            self._is_state_loaded = True
-            self.save()
-        except SavedStateError:
-            state_file.release()
-            raise
+        if not self._is_state_loaded and state_file.exists():
+            state_file.load(self.exchange)
+        self._is_state_loaded = True
+        self.save()
 
     def _release(self) -> None:
         if self._state_file is not None:
@@ -182,12 +178,13 @@ class OkxSimulator:
     async def stop(self) -> None:
         """Leave the network and save the state if it has a file; a second stop does nothing."""
         runner, self._runner = self._runner, None
-        if runner is not None:
+        if runner is None:
+            return
+        with ExitStack() as ending:
+            # Last in, first out; and also where the wait for open connections is cut short.
+            ending.callback(self._release)
+            ending.callback(self.save)
             await runner.cleanup()
-            try:
-                self.save()
-            finally:
-                self._release()
 
     def save(self) -> bool:
         """Write the state to its file; returns whether there is one.

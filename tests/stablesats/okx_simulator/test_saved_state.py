@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -227,6 +228,21 @@ async def test_state_that_could_not_be_saved_in_the_end_stops_the_start(tmp_path
     simulator = OkxSimulator(SimulatorConfig(), state_path=tmp_path / "nowhere" / "state.json")
     with pytest.raises(SavedStateError, match="nowhere"):
         await simulator.start()
+
+
+async def test_state_is_saved_also_when_the_stop_is_cut_short(tmp_path: Path) -> None:
+    """As by a second interrupt: what happened is kept, and the file is free."""
+    path = tmp_path / "state.json"
+    simulator = OkxSimulator(SimulatorConfig(), state_path=path)
+    await simulator.start()
+    simulator.exchange.place(order(Side.SELL, 7, "a"))
+    stopping = asyncio.create_task(simulator.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    async with OkxSimulator(SimulatorConfig(), state_path=path) as later:
+        assert later.exchange.account.contracts == -7
 
 
 def test_replay_goes_on_where_it_was(
