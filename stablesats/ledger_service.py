@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 
 from medici_py import MediciError
 from medici_py.backoff import backoff_secs
+from medici_py.task_end import end_task
 from stablesats.errors import StablesatsError
 from stablesats.ledger import AllocationReconciler, Ledger
 from stablesats.lifecycle import wait_or_stop
@@ -108,11 +109,12 @@ class LedgerService:
                 if round_ is not None and not round_.done:
                     await self._wait_for_due(stopping if ended else taken_in, others_at_work=round_.left > 0)
         finally:
-            # A delivery under way is stored to its end; it looks at *stop* by itself.
-            if not stop.is_set():
-                taken_in.cancel()
             stopping.cancel()
-            await asyncio.gather(taken_in, stopping, return_exceptions=True)
+            if stop.is_set():
+                # A delivery under way is stored to its end; it looks at *stop* by itself.
+                await asyncio.gather(taken_in, return_exceptions=True)
+            else:
+                await end_task(taken_in)
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None] = lambda: None) -> None:
         """Do all of it until *stop* is set; what is under way then is finished.

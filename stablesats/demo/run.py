@@ -10,6 +10,7 @@ from typing import Final
 import typer
 from rich.console import Console
 
+from medici_py.task_end import end_task
 from stablesats.data import PAYMENT_FLOW
 from stablesats.demo.checks import Check, check_all, exporter_agrees
 from stablesats.demo.evidence import collect_evidence
@@ -60,10 +61,7 @@ async def run_demo(settings: DemoSettings, stop: asyncio.Event) -> int:
                 supervision.result()  # a part is gone for good: its error ends the demo
             return await work
         finally:
-            tasks = (work, supervision, polling)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(end_task(task) for task in (work, supervision, polling)))
 
 
 async def _work(settings: DemoSettings, system: DemoSystem, view: View, stop: asyncio.Event) -> int:

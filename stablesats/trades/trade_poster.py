@@ -146,15 +146,15 @@ class TradePoster:
                 return await self._take_back(row, at, span, session)
 
             settled = await self._in_transaction(settle)
-            if settled.voided is not None:
-                _log.warning(
-                    "nothing to reverse: the trade's journal was voided",
-                    action="trade-journal-voided",
-                    trade=trade_id,
-                    journal=str(settled.voided.journal_id),
-                )
             if settled.outcome is not RevertOutcome.NOTHING:
                 with trace.use_span(spans(trade_id, None)):
+                    if settled.voided is not None:
+                        _log.warning(
+                            "nothing to reverse: the trade's journal was voided",
+                            action="trade-journal-voided",
+                            trade=trade_id,
+                            journal=str(settled.voided.journal_id),
+                        )
                     _log.info(
                         "trade taken back",
                         action=f"trade-{settled.outcome.name.lower()}",

@@ -11,6 +11,7 @@ import structlog
 
 from medici_py import DuplicateEntryError, mongo_transaction
 from stablesats.ledger import Ledger
+from stablesats.tracing import add_trace_ids
 from stablesats.trades import ReceivedTrade, RevertRequest
 from stablesats.trades.errors import TradeBusyError
 from stablesats.trades.trade_collections import TradeDocuments
@@ -199,17 +200,18 @@ class TestTakingBack:
         rows_of: Rows,
     ) -> None:
         """Somebody took it back by hand: a second reversal would owe users less than nothing."""
-        await store.receive([received("t1", btc="b1")], at=NOW)
+        await store.receive([received("t1", btc="b1", traceparent=PARENT)], at=NOW)
         await poster.book(["t1"])
         [row] = await rows_of(USER_TRADES)
         await ledger.stablesats.void(row["ledger_journal_id"], "by hand")
         await store.request_reverts([revert("t1")], at=NOW)
-        with structlog.testing.capture_logs() as logs:
+        with structlog.testing.capture_logs([add_trace_ids]) as logs:
             assert await poster.settle_revert("t1") is RevertOutcome.CANCELLED
         assert await figures(ledger) == (0, 0)
         [row] = await rows_of(USER_TRADES)
         assert (row["state"], "live_reference" in row) == ("cancelled", False)
         assert [entry["action"] for entry in logs] == ["trade-journal-voided", "trade-cancelled"]
+        assert {entry["trace_id"] for entry in logs} == {PARENT.split("-")[1]}
 
     async def test_trade_whose_row_was_lost_is_taken_back_with_its_journal(
         self, *, poster: TradePoster, store: TradeStore, ledger: Ledger, received: Factory, revert: Revert,
