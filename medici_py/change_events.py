@@ -74,17 +74,6 @@ class ChangePosition:
             return data if isinstance(data, str) and data.startswith(_TIMESTAMP_TYPE) else ""
         return "" if self.cluster_time is None else _after_everything_at(self.cluster_time)
 
-    def as_opened(self) -> "ChangePosition":
-        """Return the place at which a stream that was opened here, without a change so far, begins.
-
-        Source: MongoDB names it by the first moment that it will show, one after the newest that was there.
-        """
-        key = self.sort_key
-        if self.token is None or not key:
-            return self
-        time, increment = int(key[2:10], 16), int(key[10:_TIME_DIGITS], 16)
-        return ChangePosition(None, Timestamp(time, max(0, increment - 1)))
-
     def or_later(self, other: "ChangePosition") -> "ChangePosition":
         """Return this position or *other*, whichever comes later."""
         return other if other.sort_key > self.sort_key else self

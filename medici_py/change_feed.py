@@ -247,6 +247,8 @@ class _ResumingStream:
         if not capabilities(self._database).transactions:
             raise UnsupportedDeploymentError("mongomock has no change streams; use a real MongoDB for this.")
         database = adopt(self._database)
+        if self.position.token is None and self.position.cluster_time is None:
+            await self._begin_now(database)
         options: dict[str, Any] = self.position.watch_options()
         if self._through is not None:
             database = database.with_options(read_concern=_MAJORITY)
@@ -258,9 +260,16 @@ class _ResumingStream:
             max_await_time_ms=self._settings.max_await_time_ms,
             **options,
         )
-        # Without a position the place "now" is this stream's: a resumption must not mean a later "now".
-        if self.position.token is None and self._stream.resume_token is not None:
-            self.position = replace(self.position, token=self._stream.resume_token)
+
+    async def _begin_now(self, database: Any) -> None:
+        """Choose the moment after which to begin, so that a resumption does not mean a later one.
+
+        A stream that is opened without one begins somewhere, and does not say where if its first answer has
+        changes already.
+        """
+        reply = await database.command("ping")
+        # Without it there are no change streams, as the server will say.
+        self.position = replace(self.position, cluster_time=reply.get("operationTime"))
 
     async def _session_through(self, time: Timestamp) -> "AsyncClientSession":
         """Return a session in which whichever server answers waits until it knows the commits of *time*."""

@@ -66,8 +66,7 @@ class SharedStream:
         """Open the stream on the server: whatever is committed after this returns will be offered."""
         await self._source.open()
         self.is_sharded = await is_sharded(self.store.client)
-        self.position = self._source.position
-        self._recent_from = self.position.as_opened()
+        self.position = self._recent_from = self._source.position
         self._reader = begin_task(self._read(), name="medici_py.SharedStream")
 
     async def close(self) -> None:

@@ -144,12 +144,6 @@ class TestOrderOfPositions:
         change = ChangePosition(token(7, 1, "2B022C01002B08"), Timestamp(7, 1))
         assert change.idle_sort_key == ChangePosition(None, Timestamp(7, 1)).sort_key
 
-    def test_place_of_opening_is_after_what_was_there(self) -> None:
-        """MongoDB names the first moment that the stream will show."""
-        opened = ChangePosition(token(7, 2, "2B0229296E04"), None)
-        assert opened.as_opened() == ChangePosition(None, Timestamp(7, 1))
-        assert ChangePosition(None, Timestamp(7, 1)).as_opened() == ChangePosition(None, Timestamp(7, 1))
-
     def test_damaged_token_comes_before_everything(self) -> None:
         """So that the server is asked for what follows, and says what it thinks of it."""
         assert ChangePosition({"_data": "nonsense"}, AT).sort_key == ""

@@ -70,6 +70,12 @@ class Script:
     def __init__(self, *streams: ScriptedStream | PyMongoError) -> None:
         self.streams = list(streams)
         self.options: list[dict[str, Any]] = []
+        self.pings = 0
+
+    async def command(self, name: str) -> Mapping[str, Any]:
+        assert name == "ping"
+        self.pings += 1
+        return {"ok": 1.0, "operationTime": Timestamp(0, self.pings)}
 
     async def watch(self, target: object, pipeline: object, **options: Any) -> ScriptedStream:
         # An answer has a bounded number of changes: by default it would be filled to 16 MB.
@@ -96,7 +102,7 @@ async def play(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(change_feed, "adopt", lambda database: database)
         seconds = iter(range(10_000))
         feed = ChangeFeed(
-            SimpleNamespace(),  # type: ignore[arg-type]
+            SimpleNamespace(command=script.command),  # type: ignore[arg-type]
             None,
             after=after,
             settings=settings or FeedSettings(resume_timeout_secs=5, answer_timeout_secs=10),
@@ -123,7 +129,7 @@ class TestPosition:
         feed, script = play(ScriptedStream(AutoReconnect("gone")), ScriptedStream(inserted(1)))
         await feed.open()
         assert await next_id(feed) == 1
-        assert script.options == [{}, {"start_after": {"_data": "idle"}}]
+        assert script.options == [{"start_at_operation_time": Timestamp(0, 2)}] * 2
 
     async def test_position_follows_changes_and_idle_answers(self, play: Any) -> None:
         """While nothing happens the place moves on, so that it does not fall out of the oplog."""

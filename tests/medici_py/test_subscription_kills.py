@@ -89,9 +89,10 @@ async def lose_history(database: Bank, name: str) -> None:
         await database[SUBSCRIPTIONS].update_one(where, {"$set": {"position.token._data": flipped}})
 
 
-async def abandon_transactions_after(database: Bank, secs: int) -> None:
-    """Set after how many seconds the server ends an open transaction; 60 is its own default."""
-    await database.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=secs)
+async def abandon_transactions_after(database: Bank, secs: int) -> int:
+    """Set after how many seconds the server ends an open transaction; return what it was before."""
+    reply = await database.client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=secs)
+    return int(reply["was"])
 
 
 async def memos_in(database: Bank, collection: str, **matches: Any) -> list[str]:
@@ -145,7 +146,7 @@ async def test_killed_subscribers_lose_and_double_nothing(
         return number
 
     # The transactions of those who are killed keep the next holder out until the server gives them up.
-    await abandon_transactions_after(bank, 3)
+    before_secs = await abandon_transactions_after(bank, 3)
     posting = asyncio.create_task(post())
     subscribers = Subscribers(mongodb.uri, bank)
     try:
@@ -166,7 +167,7 @@ async def test_killed_subscribers_lose_and_double_nothing(
         over.set()
         await subscribers.kill(2)
         await asyncio.wait([posting])
-        await abandon_transactions_after(bank, 60)
+        await abandon_transactions_after(bank, before_secs)
     assert await memos_in(bank, "medici_journals", book="Mirror") == expected
     assert list(dict.fromkeys(await memos_in(bank, "noted"))) == expected, await story_of(bank)
     assert await bank["recovered"].count_documents({}) > 0
