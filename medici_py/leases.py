@@ -2,14 +2,16 @@
 
 Stored in ``medici_py_leases``, one document a name, which stays for ever::
 
-    {_id: "subscription:hedging", holder: "host:4711:9f2c51d0", token: int64, expires_at: date}
+    {_id: "subscription:hedging", holder: "host:4711:9f2c51d0", token: int64, expires_at: date, ttl_ms: int64}
 
 Time is the server's (``$$NOW`` in an update pipeline): no clock of a client decides who holds what. A client
-measures only how long ago its own last renewal was sent.
+measures only how long ago its own last renewal was sent, and, while it waits, for how long another one's has
+not been renewed: a lease that nobody renewed for its time to live is free, whatever the server's clock says,
+which may have been set back.
 
 A lease alone cannot keep a paused process from writing after it lapsed. The *fencing token* can: it grows
 with each new holder, and a resource that remembers the greatest token it has seen refuses every smaller one.
-If a failover moves the server's clock a lease lasts shorter or longer; tokens grow all the same.
+If the server's clock is set forward, by a failover for example, a lease ends early; tokens grow all the same.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +52,7 @@ _RENEWALS_A_TTL = 3
 _LONGEST_POLL_SECS = 1.0
 _GIVE_BACK_SECS = 2.0
 _RETRYABLE_LABEL = "RetryableWriteError"
+_RENEWED = "holder", "token", "expires_at"
 _SHORTEST_TRY_SECS = 0.1  # a process that was paused still asks once
 
 _logger = logging.getLogger(__name__)
@@ -90,6 +94,22 @@ class LeaseLostError(MediciError):
         )
         self.name = name
         self.token = token
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A lease as somebody else holds it, and since when, by this side's clock, it has looked like that."""
+
+    row: Mapping[str, Any]
+    since: float
+
+    def lapsed(self, now: float) -> bool:
+        """Whether it was not renewed for as long as it lasts: its holder knows, then, that it lost it.
+
+        What is seen was sent before it was seen, so its holder counts from an earlier moment.
+        """
+        ttl_ms = self.row.get("ttl_ms")
+        return isinstance(ttl_ms, int) and now - self.since >= ttl_ms / 1_000
 
 
 class Lease:
@@ -141,6 +161,7 @@ class Lease:
         self._jitter = jitter
         self._token: int | None = None
         self._renewed_at = 0.0
+        self._seen: Sighting | None = None
         self._renewer: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -183,8 +204,12 @@ class Lease:
         await self._stop_renewing()
         sent_at = self._monotonic()
         found = await self._take()
-        if found is None or found["holder"] != self.holder:
+        if found is None:
             return None
+        if found["holder"] != self.holder:
+            self._see(found)
+            return None
+        self._seen = None
         self._token, self._renewed_at = int(found["token"]), sent_at
         self.lost.clear()
         self._renewer = begin_task(self._renew_until_lost(self._token), name=f"medici_py.Lease {self.name}")
@@ -251,15 +276,21 @@ class Lease:
     async def _take(self) -> Document | None:
         if not self._supported:
             raise UnsupportedDeploymentError("mongomock has no leases; use a real MongoDB for this.")
+        seen = self._seen
+        lapsed = seen.row if seen is not None and seen.lapsed(self._monotonic()) else None
         try:
             return await self._leases.find_one_and_update(
                 {"_id": self.name},
-                acquisition(self.holder, self._ttl_secs),
+                acquisition(self.holder, self._ttl_secs, lapsed=lapsed),
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
         except DuplicateKeyError:
             return None  # Somebody else wrote the first document of this name just now.
+
+    def _see(self, row: Document) -> None:
+        if self._seen is None or self._seen.row != row:
+            self._seen = Sighting(row, self._monotonic())
 
     async def _unavailable(self, waited_secs: float) -> LeaseUnavailableError:
         found: Document | None = None
@@ -309,20 +340,37 @@ class Lease:
                 await self._leases.update_one(mine, [{"$set": {"holder": None, "expires_at": "$$NOW"}}])
 
 
-def acquisition(holder: str, ttl_secs: float) -> list[dict[str, Any]]:
+def acquisition(
+    holder: str, ttl_secs: float, *, lapsed: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Return the update that gives a lease to *holder* if it is free, and else leaves it as it is.
 
     A holder that asks again, as one does whose answer was lost, keeps its token and holds it from now on.
+
+    Args:
+        holder: Who asks.
+        ttl_secs: For how long.
+        lapsed: The lease as it is known to have lapsed: free, if it still looks like that.
     """
-    free = {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}
+    free: dict[str, Any] = {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}
+    if lapsed is not None:
+        unchanged = [{"$eq": [f"${name}", {"$literal": lapsed[name]}]} for name in _RENEWED]
+        free = {"$or": [free, {"$and": unchanged}]}
     mine = {"$eq": ["$holder", {"$literal": holder}]}
     token = {"$add": [{"$ifNull": ["$token", Int64(0)]}, Int64(1)]}
+    taken = {
+        "holder": ({"$literal": holder}, "$holder"),
+        "token": (token, "$token"),
+    }
+    held = {
+        "expires_at": (_later(ttl_secs), "$expires_at"),
+        "ttl_ms": (_milliseconds(ttl_secs), "$ttl_ms"),
+    }
     return [
         {
             "$set": {
-                "holder": {"$cond": [free, {"$literal": holder}, "$holder"]},
-                "token": {"$cond": [free, token, "$token"]},
-                "expires_at": {"$cond": [{"$or": [free, mine]}, _later(ttl_secs), "$expires_at"]},
+                **{name: {"$cond": [free, *values]} for name, values in taken.items()},
+                **{name: {"$cond": [{"$or": [free, mine]}, *values]} for name, values in held.items()},
             }
         }
     ]
@@ -334,4 +382,8 @@ def _may_pass(error: PyMongoError) -> bool:
 
 
 def _later(secs: float) -> dict[str, Any]:
-    return {"$add": ["$$NOW", Int64(round(secs * 1_000))]}
+    return {"$add": ["$$NOW", _milliseconds(secs)]}
+
+
+def _milliseconds(secs: float) -> Int64:
+    return Int64(round(secs * 1_000))

@@ -145,6 +145,75 @@ class TestHolding:
         assert await asyncio.wait_for(lease_factory().acquire(), 60) >= 1
 
 
+class TestServerClockSetBack:
+    """A lease that was to last a little while lasts for as long as the clock was set back, by the server."""
+
+    @pytest.fixture
+    async def set_back(self, mongo_database: Bank) -> Callable[[], Any]:
+        async def set_back() -> None:
+            later = {"$add": ["$expires_at", 3_600_000]}
+            await mongo_database[LEASES].update_many({}, [{"$set": {"expires_at": later}}])
+
+        return set_back
+
+    async def test_lease_of_a_crashed_holder_is_taken_all_the_same(
+        self, lease_factory: LeaseFactory, set_back: Callable[[], Any]
+    ) -> None:
+        """A standby has seen that nobody renewed it for as long as it lasts."""
+        crashed, standby = lease_factory(ttl_secs=1.0), lease_factory()
+        await crashed.acquire()
+        assert crashed._renewer is not None
+        crashed._renewer.cancel()
+        await set_back()
+        assert await asyncio.wait_for(standby.acquire(), 60) == 2
+
+    async def test_it_is_waited_for_as_long_as_its_holder_asked(
+        self, lease_factory: LeaseFactory, set_back: Callable[[], Any]
+    ) -> None:
+        """By the clock of whoever waits, from when that first saw it."""
+        clock = [100.0]
+        holder, standby = (
+            lease_factory(ttl_secs=30.0),
+            lease_factory(ttl_secs=1.0, monotonic=lambda: clock[0]),
+        )
+        await holder.acquire()
+        await set_back()
+        for secs in (0.0, 20.0, 9.9):
+            clock[0] += secs
+            assert await standby.try_acquire() is None
+        clock[0] += 0.1
+        assert await standby.try_acquire() == 2
+
+    async def test_it_is_not_taken_from_who_renews_it(
+        self, lease_factory: LeaseFactory, set_back: Callable[[], Any], mongo_database: Bank
+    ) -> None:
+        """What was seen is not what stands there: counting begins anew."""
+        clock = [100.0]
+        holder, standby = lease_factory(ttl_secs=0.6), lease_factory(monotonic=lambda: clock[0])
+        await holder.acquire()
+        assert await standby.try_acquire() is None
+        before = await mongo_database[LEASES].find_one({})
+        async with asyncio.timeout(60):
+            while await mongo_database[LEASES].find_one({}) == before:
+                await asyncio.sleep(0.02)
+        clock[0] += 3_600
+        assert await standby.try_acquire() is None
+        assert holder.token == 1
+
+    async def test_only_one_of_those_who_waited_takes_it(
+        self, lease_factory: LeaseFactory, set_back: Callable[[], Any]
+    ) -> None:
+        """It then looks otherwise to the others, and has just been renewed."""
+        clock = [100.0]
+        holder, *standbys = (lease_factory(monotonic=lambda: clock[0]) for _ in range(5))
+        await holder.acquire()
+        await set_back()
+        assert [await standby.try_acquire() for standby in standbys] == [None] * 4
+        clock[0] += 31.0
+        tokens = await asyncio.gather(*(standby.try_acquire() for standby in standbys))
+        assert sorted(tokens, key=str) == [2, None, None, None]
+
+
 class TestLosing:
     async def test_paused_holder_loses_the_lease_to_the_next(
         self, lease_factory: LeaseFactory, mongo_database: Bank
