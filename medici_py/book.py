@@ -48,7 +48,7 @@ from medici_py.errors import (
     TransactionError,
 )
 from medici_py.group_commit import CommitStats
-from medici_py.instants import InstantLike, utc_now
+from medici_py.instants import InstantLike
 from medici_py.journal_poster import JournalPoster
 from medici_py.leases import DEFAULT_TTL_SECS
 from medici_py.ledger import LedgerPage, parse_page
@@ -58,6 +58,7 @@ from medici_py.query import LegQuery, parse_leg_query, parse_object_id
 from medici_py.reads import Reads, read_options
 from medici_py.rebuild import RebuildProgress, RebuildReport
 from medici_py.rollups import RollUpProgress, RollUpReport
+from medici_py.steady_clock import recording_clock
 from medici_py.store import Store
 from medici_py.subscription_filter import DEFAULT_KINDS
 from medici_py.templates import TransactionTemplate
@@ -94,7 +95,8 @@ class Book:
             that a caller can see depends on it but speed.
         transaction_model: A subclass of `Transaction`; its fields are top-level in a leg.
         journal_model: A subclass of `Journal`; its own fields need defaults, which each journal stores.
-        clock: Where the recorded time comes from.
+        clock: Where the recorded time comes from: by default the wall clock, which may be set back without
+            taking recorded times along (`medici_py.steady_clock`).
 
     Raises:
         BookConstructorError: If a parameter is outside what it accepts.
@@ -116,7 +118,7 @@ class Book:
         group_commit: bool = True,
         transaction_model: type[Transaction] = Transaction,
         journal_model: type[Journal] = Journal,
-        clock: Callable[[], dt.datetime] = utc_now,
+        clock: Callable[[], dt.datetime] = recording_clock,
     ) -> None:
         snapshot_sec = DEFAULT_SNAPSHOT_SEC if balance_snapshot_sec is None else balance_snapshot_sec
         self.settings = settings = BookSettings(

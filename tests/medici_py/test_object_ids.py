@@ -6,6 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from bson import ObjectId
 
 from medici_py.object_ids import ObjectIds, new_object_id
@@ -35,6 +36,20 @@ def test_ids_of_one_second_differ_only_in_their_counter() -> None:
     counters = [int.from_bytes(one[9:], "big") for one in made]
     steps = [(later - earlier) % 2**24 for earlier, later in itertools.pairwise(counters)]
     assert steps == [1, 1]
+
+
+@pytest.mark.parametrize(("back_secs", "said_secs"), [(0.1, 1_000), (1, 1_000), (600, 1_000), (601, 399)])
+def test_ids_keep_their_order_when_the_clock_is_set_back(back_secs: float, said_secs: int) -> None:
+    """Unless by so much that it must have been wrong before."""
+    clock = [1_000.0]
+    source = ObjectIds(lambda: clock[0])
+    first = source.next()
+    clock[0] -= back_secs
+    later = source.next()
+    assert first.generation_time.timestamp() == 1_000
+    assert later.generation_time.timestamp() == said_secs
+    clock[0] += back_secs + 1
+    assert source.next().generation_time.timestamp() == 1_001
 
 
 def test_forked_child_makes_other_ids() -> None:
