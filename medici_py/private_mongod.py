@@ -49,6 +49,11 @@ class MongodStartError(MediciError):
         self.log_tail = log_tail
 
 
+# A suite drops thousands of collections; their files stay open for ten minutes, by default, and a server that
+# comes to its limit of open files stops.
+_CLOSE_IDLE_FILES = "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)"
+
+
 class _PortTakenError(Exception):
     """Somebody bound the port between our looking for it and mongod's using it."""
 
@@ -81,6 +86,7 @@ class MongodSettings:
         arguments = ["--replSet", self.replica_set, "--bind_ip", "127.0.0.1", "--port", str(port)]
         arguments += ["--nounixsocket", "--quiet", "--oplogSize", str(self.oplog_size_mb)]
         arguments += ["--wiredTigerCacheSizeGB", str(self.cache_size_gb)]
+        arguments += ["--wiredTigerEngineConfigString", _CLOSE_IDLE_FILES]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["--setParameter", f"{name}={text}"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
-from pymongo import MongoClient
+from pymongo import IndexModel, MongoClient
 
 from medici_py import private_mongod
 from medici_py.embedded import EmbeddedMongo
@@ -155,6 +155,19 @@ class TestRunning:
         with MongoClient[dict[str, Any]](server.uri) as client:
             reply = client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
         assert reply["ok"] == 1.0
+
+    @pytest.mark.slow
+    def test_files_of_dropped_collections_are_closed(self, server: EmbeddedMongo) -> None:
+        """A suite that makes and drops databases does not come to the limit of open files."""
+        open_files = Path(f"/proc/{server.pid}/fd")
+        with MongoClient[dict[str, Any]](server.uri) as client:
+            for number in range(40):
+                indexes = [IndexModel(f"field_{place}") for place in range(10)]
+                client["dropped"][f"collection_{number}"].create_indexes(indexes)
+            most = len(list(open_files.iterdir()))
+            client.drop_database("dropped")
+        assert most > 440
+        wait_until(lambda: len(list(open_files.iterdir())) < 350)
 
     def test_stop_ends_process_and_removes_data(self, environment: dict[str, str], temp_root: Path) -> None:
         """When stop() returns, neither processes nor files are left; a second stop() does nothing."""
