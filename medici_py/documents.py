@@ -30,6 +30,8 @@ from medici_py.money import decimal_from_stored
 
 
 def _as_utc(value: dt.datetime) -> dt.datetime:
+    if value.tzinfo is dt.UTC:
+        return value
     return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 

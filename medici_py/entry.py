@@ -108,6 +108,7 @@ class Entry:
         self.template: TransactionTemplate[Any] | None = None  # of which all legs are, once it is set
         self._poster = poster
         self._legs: list[Leg] = []
+        self._final_legs: tuple[Leg, ...] | None = None
         self._journal: Journal | None = None
         self._sealed = False
         self.was_tried = False
@@ -120,7 +121,7 @@ class Entry:
     @property
     def legs(self) -> tuple[Leg, ...]:
         """The legs so far, in the order they were added."""
-        return tuple(self._legs)
+        return tuple(self._legs) if self._final_legs is None else self._final_legs
 
     def debit(
         self,
@@ -256,6 +257,8 @@ class Entry:
         check_entry(self)
         # From here on something may be written, of which another commit of this entry must be the same.
         self._sealed = True
+        if self._final_legs is None:
+            self._final_legs = tuple(self._legs)  # They are asked for again and again.
 
     def settle(self, journal: Journal) -> None:
         """Remember the journal that the entry has become for good."""
@@ -295,14 +298,17 @@ class Entry:
         extra: Mapping[str, Any] | None,
         bounds: tuple[Decimal | None, Decimal | None],
     ) -> Self:
-        self._refuse_if_sealed()
+        if self._sealed:
+            self._refuse_if_sealed()
         if self.template is not None:
             raise TransactionError(
                 f"Entry {self.memo!r} has the legs of template {self.template} and takes no others; begin an "
                 "entry of its own for them, or change the template and raise its version."
             )
-        fields, meta = split_extra(extra, self.rules)
-        self.rules.check_account(path, fields, meta)
+        rules = self.rules
+        fields, meta = split_extra(extra, rules)
+        if rules.allowed_accounts is not None:
+            rules.check_account(path, fields, meta)
         self._legs.append(Leg(new_object_id(), path, debit, credit, fields, meta, *bounds))
         return self
 

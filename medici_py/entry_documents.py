@@ -12,6 +12,15 @@ from medici_py.entry import Entry
 from medici_py.errors import TransactionError, UnreadableDocumentError
 from medici_py.money import encode_amount
 
+_MANY_DOCUMENTS = 4_096
+_MANY_LEGS = 100_000
+_LONG_TEXT = 500
+"""Characters, each of which takes up to four bytes."""
+
+_LEG_FIELDS = 10
+_JOURNAL_FIELDS = 5
+"""Fields of a leg and of a journal to which the caller attached nothing."""
+
 
 def leg_documents(entry: Entry, *, recorded_at: dt.datetime) -> list[Document]:
     """Return the legs of *entry* as they are stored, fields in medici's order.
@@ -69,3 +78,28 @@ def journal_document(entry: Entry, leg_ids: Sequence[ObjectId], *, recorded_at: 
     if entry.header is not None:
         document |= entry.header.stored_on(entry.id)
     return document
+
+
+def are_small_legs(documents: Sequence[Document]) -> bool:
+    """Whether these legs, answers of `leg_documents` with ``_id``, are for certain below 40 MB in all.
+
+    That is certain without encoding them if they are few and hold nothing of a caller's but short texts.
+    """
+    return _are_few_and_plain(documents, _LEG_FIELDS) and _are_short(documents, "book", "memo", "accounts")
+
+
+def are_small_journals(documents: Sequence[Document]) -> bool:
+    """Whether these journals, answers of `journal_document`, are for certain below 40 MB in all."""
+    return (
+        _are_few_and_plain(documents, _JOURNAL_FIELDS)
+        and _are_short(documents, "book", "memo")
+        and sum([len(document["_transactions"]) for document in documents]) <= _MANY_LEGS
+    )
+
+
+def _are_few_and_plain(documents: Sequence[Document], fields: int) -> bool:
+    return len(documents) <= _MANY_DOCUMENTS and max(map(len, documents)) <= fields
+
+
+def _are_short(documents: Sequence[Document], *fields: str) -> bool:
+    return all(max([len(document[field]) for document in documents]) <= _LONG_TEXT for field in fields)

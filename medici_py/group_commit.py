@@ -115,7 +115,7 @@ class GroupCommitter(Generic[U, R]):
         self._apart: dict[asyncio.Task[None], HeldUp[U, R]] = {}
         self._lanes_apart = asyncio.Semaphore(LANES_APART)
         self._held_up: dict[Hashable, HeldUp[U, R]] = {}
-        self._busy = 0
+        self._sharing = 0
         self._under_way: set[asyncio.Event] = set()
         self._has_exclusive = False
         self._stats = CommitStats()
@@ -169,15 +169,16 @@ class GroupCommitter(Generic[U, R]):
                 if not batch:
                     continue
                 self._has_exclusive = self._has_exclusive or exclusive
-                self._busy += 1
+                sharing = 0 if exclusive else len(batch)
+                self._sharing += sharing
                 try:
                     await self._settle(batch, _SHARED_TRIES, home=queue)
+                    if len(batch) > 1:
+                        # The callers that were answered go first: what they bring shares the next one.
+                        await asyncio.sleep(0)
                 finally:
-                    self._busy -= 1
+                    self._sharing -= sharing
                     self._has_exclusive = self._has_exclusive and not exclusive
-                if len(batch) > 1:
-                    # The callers that were answered go first: what they bring shares the next transaction.
-                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             # The loop is being closed: whoever waits is told, and nothing more is begun.
             for queue in (self._waiting, self._waiting_exclusive):
@@ -199,9 +200,11 @@ class GroupCommitter(Generic[U, R]):
     def _take(self, queue: WaitingQueue[U, R]) -> list[Waiting[U, R]]:
         """Take the next batch of *queue*; nothing if all in it are withdrawn, or held up with others."""
         limit = MAX_UNITS
-        if queue is self._waiting and not self._busy and len(queue) >= SHARE_FROM:
-            # Half of a crowd for each lane: they would otherwise all come back to the same one.
-            limit = min(limit, len(queue) // LANES)
+        crowd = len(queue) + self._sharing
+        if queue is self._waiting and crowd >= SHARE_FROM:
+            # An equal part for each lane, whoever comes for it first: those of one transaction come back
+            # together, so that lanes once unequal would stay so, and one would wait while the other works.
+            limit = min(limit, -(-crowd // (LANES - self._has_exclusive)))
         batch = self._pop(queue, limit, may_be_held_up=bool(self._held_up))
         if self._next_queue():
             self._open_lane()

@@ -22,7 +22,12 @@ from medici_py.book_states import BookStates
 from medici_py.decisions import Facts, Replays, Unit, Verdict, all_stand, decide
 from medici_py.documents import Journal
 from medici_py.driver import Document
-from medici_py.entry_documents import journal_document, leg_documents
+from medici_py.entry_documents import (
+    are_small_journals,
+    are_small_legs,
+    journal_document,
+    leg_documents,
+)
 from medici_py.entry_key import UsedKey, key_id
 from medici_py.instants import no_earlier
 from medici_py.money import EXACT
@@ -206,12 +211,13 @@ class EntryWriter:
     async def _insert(
         self, recorded: Sequence[tuple[Plan, datetime]], session: AsyncClientSession | None
     ) -> dict[ObjectId, Journal]:
-        legs = [leg_documents(plan.entry, recorded_at=at) for plan, at in recorded]
-        leg_ids = await self._store.insert_legs([leg for of_one in legs for leg in of_one], session=session)
+        legs = [leg for plan, at in recorded for leg in leg_documents(plan.entry, recorded_at=at)]
+        leg_ids = await self._store.insert_legs(legs, small=are_small_legs(legs), session=session)
         documents: list[Document] = [
             journal_document(plan.entry, leg_ids[plan.journal_id], recorded_at=at) for plan, at in recorded
         ]
-        await self._store.insert(self._store.journals, documents, session=session)
+        small = are_small_journals(documents)
+        await self._store.insert(self._store.journals, documents, small=small, session=session)
         return _journals(recorded, documents)
 
     async def _insert_keys(self, standing: Sequence[Plan], session: AsyncClientSession | None) -> None:

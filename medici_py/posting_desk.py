@@ -109,7 +109,12 @@ class PostingDesk:
             UnknownOutcomeError: If the server could not be asked whether it committed.
         """
         try:
-            return await (self._share(unit) if shared else self._alone(None, unit))
+            if not shared:
+                return await self._alone(None, unit)
+            secs = driver_secs_left()
+            if secs is None:
+                return await self._committer.submit(unit)
+            return await self._share_for(secs, unit)
         except _NAMED_HERE as exc:
             _raise_named(exc, unit)
 
@@ -268,10 +273,7 @@ class PostingDesk:
             _mark_tried(units)
             raise begin_again("an id is in use, perhaps by one of these entries") from exc
 
-    async def _share(self, unit: Unit) -> Journals:
-        secs = driver_secs_left()
-        if secs is None:
-            return await self._committer.submit(unit)
+    async def _share_for(self, secs: float, unit: Unit) -> Journals:
         # The driver is not told of this caller's deadline: the transaction belongs to others, too.
         try:
             async with asyncio.timeout(secs):

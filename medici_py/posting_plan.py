@@ -190,7 +190,7 @@ def added_to_rows(plans: Sequence[Plan]) -> dict[tuple[str, RowKey], Turnover]:
             continue
         book, fields = plan.book, plan.fields
         for leg in plan.entry.legs:
-            row = book, (leg.path, _values(leg, fields))
+            row = book, (leg.path, _values(leg, fields) if fields else ())
             turnover = own.get(row)
             if turnover is None:
                 turnover = own[row] = Turnover()

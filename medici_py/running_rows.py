@@ -245,6 +245,7 @@ def row_updates(
         for row, turnover in writes.added.items()
         if row[1][0] == ROOT
     }
+    stored = _StoredAmounts()
     statements = [
         _touch(row_id(book, key, each))
         for book, key in writes.touched
@@ -254,19 +255,23 @@ def row_updates(
     for (book, key), turnover in writes.added.items():
         query: Document = {"_id": row_id(book, key, stripe)}
         added: Document = {
-            "debit": _stored(turnover.debit),
-            "credit": _stored(turnover.credit),
+            "debit": stored[turnover.debit],
+            "credit": stored[turnover.credit],
             "notes": Int64(turnover.notes),
         }
         if key[0] == ROOT:
             query["size"] = {"$not": {"$gte": rooms[book, key]}}
-            added["size"] = _stored(turnover.size)
+            added["size"] = stored[turnover.size]
         statements.append({"q": query, "u": {"$inc": added, "$set": last}, "upsert": True})
     return statements
 
 
-def _stored(amount: Decimal) -> Decimal128:
-    return to_decimal128(amount) if amount else _NOTHING
+class _StoredAmounts(dict[Decimal, Decimal128]):
+    """Amounts as they are stored, each made once: an account and one above it are often moved alike."""
+
+    def __missing__(self, amount: Decimal) -> Decimal128:
+        stored = self[amount] = to_decimal128(amount) if amount else _NOTHING
+        return stored
 
 
 def _room(turnover: Turnover, precision: int) -> Decimal128:

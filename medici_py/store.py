@@ -156,17 +156,29 @@ class Store:
         )
 
     async def insert(
-        self, collection: Collection, documents: Sequence[Document], *, session: AsyncClientSession | None
+        self,
+        collection: Collection,
+        documents: Sequence[Document],
+        *,
+        session: AsyncClientSession | None,
+        small: bool = False,
     ) -> None:
         """Insert *documents* in order, inside a transaction if there are any.
+
+        Args:
+            collection: Where.
+            documents: What is inserted.
+            session: The session whose transaction this belongs to.
+            small: Whether they are known to fit into one message of 48 MB.
 
         Raises:
             BulkWriteError: If the server refuses one; the transaction is aborted.
         """
-        if len(documents) > _DOCUMENTS_OF_ANY_SIZE or not self.capabilities.transactions:
+        fits = small or len(documents) <= _DOCUMENTS_OF_ANY_SIZE
+        if not fits or not self.capabilities.transactions:
             await collection.insert_many(list(documents), session=session)
             return
-        # The driver's way for many takes a quarter longer, which a lone poster waits for.
+        # The driver's way for many, which looks at each and cuts them into messages, takes a third longer.
         reply = await self.database.command(
             {"insert": collection.name, "documents": list(documents), "ordered": True},
             codec_options=self.codec_options,
@@ -176,9 +188,9 @@ class Store:
             raise BulkWriteError(reply)
 
     async def insert_legs(
-        self, documents: Sequence[Document], *, session: AsyncClientSession | None
+        self, documents: Sequence[Document], *, session: AsyncClientSession | None, small: bool = False
     ) -> dict[ObjectId, list[ObjectId]]:
-        """Insert legs in order and return the ids of each journal's in that order.
+        """Insert legs in order, as `insert` does, and return the ids of each journal's in that order.
 
         Legs without ``_id`` get one from the server: Node's cached balances count only ids greater than
         the ones they have seen, and only the server's clock and counter give that.
@@ -187,6 +199,9 @@ class Store:
             await self.transactions.insert_many(list(documents))
             return _ids_by_journal(documents)
         without = [document for document in documents if "_id" not in document]
+        if not without:
+            await self.insert(self.transactions, documents, small=small, session=session)
+            return _ids_by_journal(documents)
         # Raw documents are sent as they are; of any other the driver would complete a missing _id.
         await self.insert(
             self.transactions,
@@ -194,13 +209,11 @@ class Store:
             session=session,
         )
         found = _ids_by_journal(document for document in documents if "_id" in document)
-        if without:
-            journals = list(dict.fromkeys(document["_journal"] for document in without))
-            inserted = self.transactions.find(
-                {"_journal": {"$in": journals}}, {"_id": 1, "_journal": 1}, session=session
-            ).sort("_id", ASCENDING)
-            found |= _ids_by_journal([document async for document in inserted])
-        return found
+        journals = list(dict.fromkeys(document["_journal"] for document in without))
+        inserted = self.transactions.find(
+            {"_journal": {"$in": journals}}, {"_id": 1, "_journal": 1}, session=session
+        ).sort("_id", ASCENDING)
+        return found | _ids_by_journal([document async for document in inserted])
 
     def _raw(self, document: Document) -> Any:
         return RawBSONDocument(bson.encode(document, codec_options=self.codec_options))
@@ -253,8 +266,13 @@ class Store:
 
 def _ids_by_journal(documents: Iterable[Mapping[str, Any]]) -> dict[ObjectId, list[ObjectId]]:
     found: dict[ObjectId, list[ObjectId]] = {}
+    journal: ObjectId | None = None
+    ids: list[ObjectId] = []
     for document in documents:
-        found.setdefault(document["_journal"], []).append(document["_id"])
+        if document["_journal"] is not journal:  # As a rule those of one journal are neighbours.
+            journal = document["_journal"]
+            ids = found.setdefault(document["_journal"], [])
+        ids.append(document["_id"])
     return found
 
 

@@ -122,6 +122,49 @@ async def test_crowd_is_shared_between_the_lanes(pretended: PretendedDatabase) -
     assert await answers(tasks) == [f"{unit}!" for unit in range(64)]
 
 
+async def test_lanes_that_began_unequal_become_equal(pretended: PretendedDatabase) -> None:
+    """Those of one transaction come back together: they would else stay together, and one lane idle."""
+    committer = committer_of(pretended)
+
+    async def post_again_and_again(name: int) -> None:
+        for turn in range(8):
+            await committer.submit((name, turn))
+
+    posters = [asyncio.create_task(post_again_and_again(0))]
+    await until(lambda: len(pretended.begun) == 1)
+    posters += [asyncio.create_task(post_again_and_again(name)) for name in range(1, 64)]
+    await until(lambda: len(pretended.begun) == 2)
+    assert [len(together) for together in pretended.begun] == [1, 32]
+    pretended.is_open.set()
+    await answers(posters)
+    sizes = [len(together) for together in pretended.committed]
+    assert sum(sizes) == 64 * 8
+    assert sizes[4:12] == [32] * 8
+
+
+async def test_crowd_is_not_shared_with_a_lane_that_an_exclusive_unit_has() -> None:
+    """The other lane takes all of it at once: nobody waits for a bound of somebody else's."""
+    gate = asyncio.Event()
+    begun: list[list[Any]] = []
+
+    async def commit(units: Sequence[Any], _tries: int) -> list[Any]:
+        begun.append(list(units))
+        if "bounded" in units:
+            await gate.wait()
+        return list(units)
+
+    committer: GroupCommitter[Any, Any] = GroupCommitter(
+        commit, weight=lambda _: 1, exclusive=lambda unit: unit == "bounded"
+    )
+    tasks = submit(committer, "bounded")
+    await until(lambda: begun == [["bounded"]])
+    crowd = submit(committer, *range(64))
+    assert await answers(crowd) == list(range(64))
+    assert begun == [["bounded"], list(range(64))]
+    gate.set()
+    assert await answers(tasks) == ["bounded"]
+
+
 @pytest.mark.parametrize(
     ("units", "weight", "largest"),
     [
