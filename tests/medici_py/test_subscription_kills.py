@@ -42,7 +42,7 @@ async def main(uri, name):
                 place = {"process": os.getpid(), "position": event.position.to_document()}
                 await database["recovered"].insert_one({"since": event.since, **place})
 
-        options = {"lease_ttl_secs": 0.6, "idle_secs": 0.2}
+        options = {"lease_ttl_secs": 1.5, "idle_secs": 0.2}
         await asyncio.gather(
             book.subscribe("once", **options).run_in_transaction(copy),
             book.subscribe("often", **options).run(note),
