@@ -18,11 +18,12 @@ from medici_py import mongo_transaction
 from stablesats.ledger.facade import Ledger
 from stablesats.tracing import current_traceparent
 from stablesats.trades.errors import TradeConflictError, TradeNotLiveError, TradeReferenceError
+from stablesats.trades.revert_requests import mark_trades_known, to_be_taken_back
 from stablesats.trades.trade_collections import TradeDocuments, bind_documents
 from stablesats.trades.trade_documents import (
+    TAKEN_BACK,
     USER_TRADES,
     LiveReference,
-    RevertState,
     TradeState,
     UserTradeDocument,
     holders_of,
@@ -32,7 +33,6 @@ from stablesats.trades.trade_documents import (
 )
 from stablesats.trades.trade_poster import TradePoster
 from stablesats.trades.trade_source import Place, ReceivedTrade
-from stablesats.trades.trade_store import TradeStore
 from stablesats.trades.user_trade import UserTrade
 
 __all__ = ["USER_TRADES", "BookedTrade", "TradeConflictError", "Trades"]
@@ -87,14 +87,16 @@ class Trades:
 
         Atomic, and safe to repeat after any error, from any number of tasks and processes at once. Requests
         to take trades back are done before, as everywhere: the one about *trade* itself, and the one about
-        the trade that has its payments. A trade that was refused before is tried again.
+        the trade that has its payments. A trade that was refused before is tried again. One that was taken
+        back, and whose row was lost since, is taken back once more.
 
         Raises:
             TradeConflictError: If its id is known with other content. Nothing is written.
             TradeReferenceError: If a payment of it belongs to another live trade. Nothing is written.
-            TradeNotLiveError: If it was, or is to be, taken back before it was booked.
+            TradeNotLiveError: If it was taken back before it was booked.
             TradeBusyError: If somebody else is taking back one of these trades, and is not done in a moment.
-            RevertedJournalError: If the trade that has its payments cannot be taken back as was requested.
+            RevertedJournalError: If it, or the trade that has its payments, cannot be taken back as was
+                requested.
             DuplicateEntryError: If the ledger has a journal of other content under ``trade:`` and its id.
                 Nothing is written.
             MediciError: If the ledger could not be written; `UnknownOutcomeError` if it may have been.
@@ -116,7 +118,7 @@ class Trades:
             match outcome:
                 case BookedTrade():
                     # Somebody may have asked to take it back while it was not there to be seen.
-                    await TradeStore(documents).mark_trades_known([trade.id])
+                    await mark_trades_known(documents, [trade.id])
                     return outcome
                 case _TakeBackFirst(trade_id):
                     await poster.settle_revert(trade_id)
@@ -129,28 +131,42 @@ class Trades:
         row = await documents.trades.find_one({"_id": trade.id}, session=session)
         if row is not None and (differences := trade_differences(row.to_trade(), trade)):
             raise TradeConflictError(trade.id, differences)
-        if await _is_to_be_taken_back(documents, trade.id, session):
+        if await self._is_to_be_taken_back(documents, trade.id, row, session):
             if row is None:
-                raise TradeNotLiveError(trade.id, "to be taken back")
+                # Its request came first, or its row was lost. Its payments may be its correction's by now.
+                await self._insert(documents, trade, session, live=False)
             return _TakeBackFirst(trade.id)
         if row is not None and row.state not in _UNBOOKED:
             return _booked_before(trade, row)
         if (live := live_reference(trade)) is not None:
             for holder in await documents.trades.find(holders_of(live), session=session).to_list():
-                if await _is_to_be_taken_back(documents, holder.id, session):
+                if await self._is_to_be_taken_back(documents, holder.id, holder, session):
                     return _TakeBackFirst(holder.id)
                 if holder.id != trade.id:
                     raise TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
         if row is None:
-            received = ReceivedTrade(trade, _HERE, current_traceparent())
-            row = documents.trades.model_validate(received_row(received, self._now()))
-            await row.insert(session=session)
+            row = await self._insert(documents, trade, session)
         elif row.state is TradeState.REJECTED and live is not None:
             await documents.trades.get_pymongo_collection().update_one(
                 {"_id": trade.id}, {"$set": {"live_reference": live}}, session=session
             )
         [posted] = await poster.book_rows([row], lambda row: row.traceparent, session)
         return BookedTrade(trade, posted.journal_id, replayed=posted.replayed, taken_back=posted.taken_back)
+
+    async def _insert(
+        self, documents: TradeDocuments, trade: UserTrade, session: Any, *, live: bool = True
+    ) -> UserTradeDocument:
+        received = ReceivedTrade(trade, _HERE, current_traceparent())
+        row = documents.trades.model_validate(received_row(received, self._now(), live=live))
+        await row.insert(session=session)
+        return row
+
+    async def _is_to_be_taken_back(
+        self, documents: TradeDocuments, trade_id: str, row: UserTradeDocument | None, session: Any
+    ) -> bool:
+        if row is not None and row.state in TAKEN_BACK:
+            return False
+        return bool(await to_be_taken_back(documents, [trade_id], at=self._now(), session=session))
 
     async def count(self) -> int:
         """How many trades are booked, those that were taken back later among them."""
@@ -164,11 +180,6 @@ class Trades:
         if self._documents is None:
             self._documents = await bind_documents(self._ledger.database)
         return self._documents
-
-
-async def _is_to_be_taken_back(documents: TradeDocuments, trade_id: str, session: Any) -> bool:
-    pending = {"_id": trade_id, "state": RevertState.PENDING}
-    return await documents.reverts.find_one(pending, session=session) is not None
 
 
 def _booked_before(trade: UserTrade, row: UserTradeDocument) -> BookedTrade:

@@ -35,6 +35,12 @@ TRADES_A_TRANSACTION: Final = 32
 TRANSACTIONS_AT_ONCE: Final = 4
 _SHARES: Final = 8
 
+LOOK_FOR_TRADES_EVERY_SECS: Final = 60.0
+"""Time between two looks for the trades of requests that wait for them.
+
+Whoever stores a trade tells its request. This is for the trades of those who died in between.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -84,6 +90,7 @@ class TradeBooking:
         self._now = now
         self._choose = choose
         self._clock = clock
+        self._looked_for_trades_at = clock()
         self._others_book = False
         self._busy_trades = PostponedTrades()
         self._busy_reverts = PostponedTrades()
@@ -92,9 +99,12 @@ class TradeBooking:
     async def round(self) -> Round:
         """Take back and book some of what is there.
 
+        Some rounds begin with a look for trades whose requests were not told that they came.
+
         Raises:
             MediciError, PyMongoError: If it failed in passing. What was done stays done.
         """
+        await self._look_for_trades()
         reverts = await self._store.settleable_reverts(TRADES_A_TRANSACTION + len(self._busy_reverts))
         self._busy_reverts.keep_only(reverts)
         due = self._busy_reverts.ready(reverts, self._clock())
@@ -108,6 +118,11 @@ class TradeBooking:
         done = _sum_or_raise([*settled, *booked])
         self._others_book = _sum_or_raise(booked) < len(trades)
         return Round(done=done, left=len(reverts) + oldest - done)
+
+    async def _look_for_trades(self) -> None:
+        if self._clock() - self._looked_for_trades_at >= LOOK_FOR_TRADES_EVERY_SECS:
+            await self._store.mark_all_trades_known()
+            self._looked_for_trades_at = self._clock()
 
     async def _pick(self) -> tuple[int, list[str]]:
         """How many trades were found, and the oldest; a share of more of them while others book, too."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from medici_py.driver import aggregate
 from medici_py.instants import utc_now
+from stablesats.trades.revert_requests import SETTLEABLE_REVERTS, WAITING_REVERTS
 from stablesats.trades.trade_collections import durable
 from stablesats.trades.trade_documents import TRADE_REVERTS, USER_TRADES, TradeState
-from stablesats.trades.trade_store import SETTLEABLE_REVERTS, WAITING_REVERTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,8 +39,16 @@ class TradeState(StrEnum):
     REJECTED = "rejected"
 
 
+TAKEN_BACK: Final = frozenset({TradeState.REVERTED, TradeState.CANCELLED})
+"""The states of a trade that is as if it had never been."""
+
+
 class RevertState(StrEnum):
-    """Where a request to take a trade back stands."""
+    """Where a request to take a trade back stands.
+
+    A settled one is pending again if the trade's row does not say that it was taken back: it was lost then,
+    or restored from an older backup.
+    """
 
     PENDING = "pending"
     SETTLED = "settled"
@@ -134,7 +142,7 @@ class TradeRevertFields(BaseModel):
         id: The trade's id: one request is all there can be.
         state: Where the request stands; pending also while its trade has not come yet.
         trade_known: Whether its trade has come: only then there is something to do.
-        requested_at: When it was stored first, or given again after it was rejected.
+        requested_at: When it was stored first, or became pending again.
         settled_at: When it was done.
         traceparent: The trace context in which it was made.
     """
@@ -239,14 +247,14 @@ class SourcePositionDocument(SourcePositionFields, Document):
     id: dict[str, str] = Field(alias="_id")  # type: ignore[assignment]
 
 
-def received_row(received: ReceivedTrade, at: datetime) -> dict[str, Any]:
-    """The fields of a trade's first row."""
+def received_row(received: ReceivedTrade, at: datetime, *, live: bool = True) -> dict[str, Any]:
+    """The fields of a trade's first row; unless it is *live*, its payments are free for others."""
     trade = received.trade
     return {
         **trade.to_document(),
         "timestamp": to_millisecond(trade.timestamp),
         "state": TradeState.RECEIVED,
-        "live_reference": live_reference(trade),
+        "live_reference": live_reference(trade) if live else None,
         "received_at": to_millisecond(at),
         "traceparent": received.traceparent,
     }

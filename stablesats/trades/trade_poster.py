@@ -30,6 +30,7 @@ from stablesats.ledger.reverted_journal import VoidedJournalError, journal_under
 from stablesats.ledger.templates import USER_BUYS_USD, USER_SELLS_USD, TradeAmounts
 from stablesats.tracing import TRACEPARENT, start_span, traceparent_of
 from stablesats.trades.errors import TradeBusyError
+from stablesats.trades.revert_requests import mark_trade_missing, to_be_taken_back
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import RevertState, TradeState, UserTradeDocument
 from stablesats.trades.user_trade import UserTrade
@@ -75,6 +76,7 @@ class _Settled:
     outcome: RevertOutcome
     journal_id: ObjectId | None = None
     voided: VoidedJournalError | None = None
+    is_trade_missing: bool = False
 
 
 class TradePoster:
@@ -89,7 +91,9 @@ class TradePoster:
     async def book(self, trade_ids: Sequence[str]) -> int:
         """Book those of the trades that still wait for it, all or none, and answer how many those were.
 
-        One whose journal stands already under its `external_id_of`, with the same content, gets that journal.
+        One that somebody wants taken back, or that was so before its row was lost, is left to
+        `settle_revert`. One whose journal stands already under its `external_id_of`, with the same content,
+        gets that journal.
 
         Raises:
             TradeBusyError: If somebody else is writing one of them, and is not done in a moment.
@@ -122,6 +126,8 @@ class TradePoster:
     async def settle_revert(self, trade_id: str) -> RevertOutcome:
         """Take a trade back as its pending request demands; nothing if there is no such trade or request.
 
+        A request whose trade is not here waits for it from then on.
+
         Raises:
             TradeBusyError: If somebody else is writing the trade, and is not done in a moment.
             StablesatsError, MediciError: If the ledger refuses it. Nothing was written.
@@ -135,7 +141,7 @@ class TradePoster:
                 )
                 row = await self._documents.trades.find_one({"_id": trade_id}, session=session)
                 if request is None or row is None:
-                    return _Settled(RevertOutcome.NOTHING)
+                    return _Settled(RevertOutcome.NOTHING, is_trade_missing=row is None)
                 at = to_millisecond(self._now())
                 await self._documents.reverts.get_pymongo_collection().update_one(
                     {"_id": trade_id},
@@ -146,6 +152,8 @@ class TradePoster:
                 return await self._take_back(row, at, span, session)
 
             settled = await self._in_transaction(settle)
+            if settled.is_trade_missing:
+                await mark_trade_missing(self._documents, trade_id)
             if settled.outcome is not RevertOutcome.NOTHING:
                 with trace.use_span(spans(trade_id, None)):
                     if settled.voided is not None:
@@ -260,7 +268,12 @@ class TradePoster:
         rows = await self._documents.trades.find(
             {"_id": {"$in": list(trade_ids)}, "state": TradeState.RECEIVED}, session=session
         ).to_list()
-        return sorted(rows, key=lambda row: (row.timestamp, row.id))
+        left_out = await to_be_taken_back(
+            self._documents, [row.id for row in rows], at=self._now(), session=session
+        )
+        return sorted(
+            (row for row in rows if row.id not in left_out), key=lambda row: (row.timestamp, row.id)
+        )
 
     async def _mark_booked(self, trade_ids: Sequence[str], session: Any) -> None:
         await self._documents.trades.get_pymongo_collection().update_many(

@@ -8,27 +8,25 @@ is stored first and then looks for the other: so at least one of the two sees bo
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from medici_py.instants import to_millisecond
 from stablesats.trades.quarantine import set_aside
-from stablesats.trades.receiving import Received, TradeReceiver, known_trades
+from stablesats.trades.receiving import Received, TradeReceiver
+from stablesats.trades.revert_requests import (
+    SETTLEABLE_REVERTS,
+    WAITING_REVERTS,
+    mark_trades_known,
+    open_again,
+    settled_reverts,
+)
 from stablesats.trades.trade_collections import TradeDocuments
-from stablesats.trades.trade_documents import USER_TRADES, RevertState, TradeState
+from stablesats.trades.trade_documents import TAKEN_BACK, USER_TRADES, RevertState, TradeState
 from stablesats.trades.trade_source import MalformedItem, Place, Position, ReceivedTrade, RevertRequest
 from stablesats.trades.user_trade import UserTrade
 from stablesats.unordered_insert import insert_unordered
-
-SETTLEABLE_REVERTS: Final[Mapping[str, Any]] = {"state": RevertState.PENDING.value, "trade_known": True}
-"""The requests that something can be done about: their trades have come."""
-
-WAITING_REVERTS: Final[Mapping[str, Any]] = {
-    "state": RevertState.PENDING.value,
-    "trade_known": {"$ne": True},
-}
-"""The requests whose trades have not come; some of those never do."""
 
 _WITH_TRADE: Final[Sequence[dict[str, Any]]] = (
     {
@@ -54,7 +52,7 @@ class TradeStore:
     def __init__(self, documents: TradeDocuments) -> None:
         """Use the database of *documents*."""
         self._documents = documents
-        self._receiver = TradeReceiver(documents, self.mark_trades_known)
+        self._receiver = TradeReceiver(documents)
 
     async def receive(self, trades: Sequence[ReceivedTrade], *, at: datetime) -> Received:
         """Store the trades that are not known yet, as received at *at*; safe to repeat."""
@@ -64,7 +62,8 @@ class TradeStore:
         """Remember that trades are to be taken back.
 
         Returns:
-            How many requests are new, or were refused before and are pending again.
+            How many requests are new, or were done or refused before and are pending again: one that was done
+            is so if its trade is here and its row does not say so.
         """
         if not requests:
             return 0
@@ -75,22 +74,23 @@ class TradeStore:
         ]
         trade_ids = [row.id for row in rows]
         stored = len(rows) - len(await insert_unordered(reverts, rows))
-        again = await reverts.get_pymongo_collection().update_many(
-            {"_id": {"$in": trade_ids}, "state": RevertState.REJECTED.value},
-            {
-                "$set": {"state": RevertState.PENDING.value, "requested_at": to_millisecond(at)},
-                "$unset": {"settled_at": ""},
-            },
+        again = await open_again(self._documents, trade_ids, RevertState.REJECTED, at=at)
+        # Before the rows: what is settled between the two looks has not lost its row.
+        settled = await settled_reverts(self._documents, trade_ids)
+        states = await self._states_of(trade_ids)
+        await self.mark_trades_known(states)
+        lost = [each for each in settled if each in states and states[each] not in TAKEN_BACK]
+        return stored + again + await open_again(self._documents, lost, RevertState.SETTLED, at=at)
+
+    async def _states_of(self, trade_ids: Collection[str]) -> dict[str, TradeState]:
+        cursor = self._documents.trades.get_pymongo_collection().find(
+            {"_id": {"$in": list(trade_ids)}}, {"state": 1}
         )
-        await self.mark_trades_known(await known_trades(self._documents, trade_ids))
-        return stored + again.modified_count
+        return {row["_id"]: TradeState(row["state"]) async for row in cursor}
 
     async def mark_trades_known(self, trade_ids: Collection[str]) -> None:
         """Say of requests about *trade_ids* that there is something to do: those trades are stored."""
-        if trade_ids:
-            await self._documents.reverts.get_pymongo_collection().update_many(
-                {"_id": {"$in": list(trade_ids)}, **WAITING_REVERTS}, {"$set": {"trade_known": True}}
-            )
+        await mark_trades_known(self._documents, trade_ids)
 
     async def mark_all_trades_known(self) -> None:
         """Do so for all trades: a process may have died when it had stored one and not looked any further."""

@@ -23,8 +23,11 @@ from stablesats.trades import (
     Trades,
     Unit,
     UserTrade,
+    accounting,
 )
 from stablesats.trades.accounting import USER_TRADES
+from stablesats.trades.booking import LOOK_FOR_TRADES_EVERY_SECS, TradeBooking
+from stablesats.trades.counts import TradeCounts
 from stablesats.trades.trade_collections import bind_documents
 from stablesats.trades.trade_poster import TradePoster
 from stablesats.trades.trade_store import TradeStore
@@ -312,6 +315,34 @@ class TestOtherBookings:
         assert not (await trades.book(PURCHASE)).taken_back
         assert await store.settleable_reverts(10) == ["t1"]
 
+    async def test_request_that_came_while_the_trade_was_booked_is_found_after_a_crash(
+        self, trades: Trades, ledger: Ledger, store: TradeStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The process died when the trade was booked, and did not tell the request: a running service does."""
+        book_rows, passed_secs, counts = TradePoster.book_rows, 0.0, TradeCounts()
+
+        async def book_and_request(self: TradePoster, *arguments: Any) -> Any:
+            booked = await book_rows(self, *arguments)
+            await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
+            return booked
+
+        async def dies(*_: Any, **__: Any) -> None:
+            raise ConnectionError("killed")
+
+        documents = await bind_documents(ledger.database)
+        booking = TradeBooking(ledger, documents, counts=counts, now=lambda: NOON, clock=lambda: passed_secs)
+        with monkeypatch.context() as crash:
+            crash.setattr(TradePoster, "book_rows", book_and_request)
+            crash.setattr(accounting, "mark_trades_known", dies)
+            with pytest.raises(ConnectionError):
+                await trades.book(PURCHASE)
+        assert (await ledger.balances()).users_liability_cents == 500
+        assert await store.waiting_reverts() == 1
+        passed_secs = LOOK_FOR_TRADES_EVERY_SECS
+        await booking.round()
+        assert counts == TradeCounts(reverted=1)
+        assert (await ledger.balances()).users_liability_cents == 0
+
     async def test_same_payments_at_once_are_booked_once(self, trades: Trades, ledger: Ledger) -> None:
         """The others are refused, not lost in a loop."""
         rivals = [replace(PURCHASE, id=f"rival-{number}") for number in range(6)]
@@ -323,12 +354,10 @@ class TestOtherBookings:
     async def test_u5_trade_that_is_to_be_taken_back_is_not_booked(
         self, trades: Trades, ledger: Ledger, store: TradeStore
     ) -> None:
-        """Nor one that was taken back before it was booked."""
+        """The request came first: with the trade it is done. Nor one that was taken back before it was booked."""
         await store.request_reverts([RevertRequest("t1", Place("elsewhere"))], at=NOON)
-        with pytest.raises(TradeNotLiveError, match="to be taken back"):
-            await trades.book(PURCHASE)
-        await store.receive([ReceivedTrade(PURCHASE, Place("elsewhere"))], at=NOON)
         for _ in range(2):
             with pytest.raises(TradeNotLiveError, match="cancelled"):
                 await trades.book(PURCHASE)
+        assert await store.waiting_reverts() == 0
         assert await journals(ledger) == 0

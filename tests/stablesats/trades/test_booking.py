@@ -14,7 +14,7 @@ from medici_py import TransactionError
 from stablesats.ledger import Ledger
 from stablesats.tracing import add_trace_ids
 from stablesats.trades import ReceivedTrade, RevertRequest
-from stablesats.trades.booking import Round, TradeBooking, share_of
+from stablesats.trades.booking import LOOK_FOR_TRADES_EVERY_SECS, Round, TradeBooking, share_of
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import QUARANTINE, TRADE_REVERTS, USER_TRADES
@@ -259,3 +259,63 @@ async def test_database_error_is_passed_on_and_sets_nothing_aside(
     monkeypatch.undo()
     await finish(booking)
     assert counts == TradeCounts(booked=1)
+
+
+async def test_request_whose_trade_was_lost_waits_for_it(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert,
+    rows_of: Rows,
+) -> None:  # fmt: skip
+    """There is nothing to do about it, and so the rounds come to an end, until the trade comes again."""
+    await store.receive([received("t1")], at=NOW)
+    await store.request_reverts([revert("t1")], at=NOW)
+    await ledger.database[USER_TRADES].delete_many({})
+    booking, counts = booking_of(ledger, documents)
+    await asyncio.wait_for(finish(booking), 30)
+    assert await store.waiting_reverts() == 1
+    await store.receive([received("t1")], at=NOW)
+    await finish(booking)
+    assert counts == TradeCounts(cancelled=1)
+    assert (await rows_of(USER_TRADES))[0]["state"] == "cancelled"
+
+
+async def test_request_whose_trade_comes_again_at_this_moment_does_not_wait(
+    *, ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It was stored after the look for it, and found the request marked: that one is marked once more."""
+    await store.receive([received("t1")], at=NOW)
+    await store.request_reverts([revert("t1")], at=NOW)
+    await ledger.database[USER_TRADES].delete_many({})
+    booking, counts = booking_of(ledger, documents)
+    in_transaction = booking._poster._in_transaction
+
+    async def then_receive(body: Any) -> Any:
+        settled = await in_transaction(body)
+        await store.receive([received("t1")], at=NOW)
+        return settled
+
+    monkeypatch.setattr(booking._poster, "_in_transaction", then_receive)
+    await booking.round()
+    monkeypatch.undo()
+    assert await store.waiting_reverts() == 0
+    await finish(booking)
+    assert counts == TradeCounts(cancelled=1)
+
+
+async def test_request_that_a_dead_process_did_not_mark_is_found_by_those_that_run(
+    ledger: Ledger, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert
+) -> None:
+    """It had stored the trade and told nobody: a running service looks from time to time."""
+    passed_secs = 0.0
+    counts = TradeCounts()
+    booking = TradeBooking(ledger, documents, counts=counts, now=lambda: NOW, clock=lambda: passed_secs)
+    await store.receive([received("t1")], at=NOW)
+    await finish(booking)
+    await store.request_reverts([revert("t1")], at=NOW)
+    await ledger.database[TRADE_REVERTS].update_one({"_id": "t1"}, {"$set": {"trade_known": False}})
+    passed_secs = LOOK_FOR_TRADES_EVERY_SECS - 1
+    await finish(booking)
+    assert counts == TradeCounts(booked=1)
+    passed_secs = LOOK_FOR_TRADES_EVERY_SECS
+    await finish(booking)
+    assert counts == TradeCounts(booked=1, reverted=1)

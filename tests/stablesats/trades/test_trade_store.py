@@ -13,11 +13,12 @@ from medici_py import mongo_transaction
 from stablesats.ledger import Ledger
 from stablesats.trades import ReceivedTrade, RevertRequest, TradeConflictError, TradeReferenceError
 from stablesats.trades.receiving import Received
+from stablesats.trades.revert_requests import SETTLEABLE_REVERTS
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES
 from stablesats.trades.trade_lines import read_line
 from stablesats.trades.trade_poster import TradePoster
-from stablesats.trades.trade_store import SETTLEABLE_REVERTS, TradeStore, trade_text
+from stablesats.trades.trade_store import TradeStore, trade_text
 
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
 
