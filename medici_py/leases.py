@@ -30,7 +30,7 @@ from typing import Any, Self
 
 from bson import Int64
 from pymongo import ReturnDocument
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_preferences import ReadPreference
 
 from medici_py.driver import (
@@ -42,6 +42,7 @@ from medici_py.driver import (
     capabilities,
 )
 from medici_py.errors import InvalidQueryError, MediciError, UnsupportedDeploymentError
+from medici_py.retry import was_away
 from medici_py.task_begin import begin_task
 from medici_py.task_end import end_task
 
@@ -51,7 +52,6 @@ DEFAULT_TTL_SECS = 15.0
 _RENEWALS_A_TTL = 3
 _LONGEST_POLL_SECS = 1.0
 _GIVE_BACK_SECS = 2.0
-_RETRYABLE_LABEL = "RetryableWriteError"
 _RENEWED = "holder", "token", "expires_at"
 _SHORTEST_TRY_SECS = 0.1  # a process that was paused still asks once
 
@@ -236,7 +236,7 @@ class Lease:
                         return token
                     failure = None
                 except PyMongoError as exc:
-                    if not _may_pass(exc):
+                    if not was_away(exc):
                         raise
                     if failure is None:
                         _logger.warning("lease %r cannot be asked for now: %s", self.name, exc)
@@ -374,11 +374,6 @@ def acquisition(
             }
         }
     ]
-
-
-def _may_pass(error: PyMongoError) -> bool:
-    """Whether the server was away, and not asked for something that it does not do."""
-    return isinstance(error, ConnectionFailure) or error.timeout or error.has_error_label(_RETRYABLE_LABEL)
 
 
 def _later(secs: float) -> dict[str, Any]:

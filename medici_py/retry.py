@@ -6,7 +6,7 @@ bounds of the pauses in PyMongo's own ``with_transaction``.
 
 from enum import Enum
 
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 DEADLINE_SECS = 120.0
 FIRST_DELAY_SECS = 0.005
@@ -17,6 +17,7 @@ PATIENT_AFTER_CONFLICTS = 3
 
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+_RETRYABLE_WRITE = "RetryableWriteError"
 _MAX_TIME_EXPIRED = 50
 _WRITE_CONFLICT = 112
 
@@ -47,6 +48,11 @@ def after_commit_error(error: PyMongoError) -> Retry:
 def is_unknown_commit(error: PyMongoError) -> bool:
     """Whether the server may have committed although *error* came back."""
     return error.has_error_label(_UNKNOWN_COMMIT)
+
+
+def was_away(error: PyMongoError) -> bool:
+    """Whether the server could not answer, as in an election, and does not refuse what it was asked for."""
+    return isinstance(error, ConnectionFailure) or error.timeout or error.has_error_label(_RETRYABLE_WRITE)
 
 
 def is_write_conflict(error: BaseException) -> bool:

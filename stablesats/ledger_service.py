@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 
 from medici_py import MediciError
 from medici_py.backoff import backoff_secs
+from medici_py.retry import was_away
 from medici_py.task_end import end_task
 from stablesats.errors import StablesatsError
 from stablesats.ledger import AllocationReconciler, Ledger
@@ -54,6 +55,17 @@ class ServicePace:
     look_every_secs: float = LOOK_EVERY_SECS
     lag_every_secs: float = LAG_EVERY_SECS
     patience_secs: float = PATIENCE_SECS
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether MongoDB was the one that failed; what the ledger itself says stays what it says."""
+    return isinstance(error, PyMongoError) or isinstance(error.__cause__, PyMongoError)
+
+
+def _was_away(error: Exception) -> bool:
+    """Whether MongoDB could not answer; what it refuses at the start, it would refuse for ever."""
+    cause = error if isinstance(error, PyMongoError) else error.__cause__
+    return isinstance(cause, PyMongoError) and was_away(cause)
 
 
 class LedgerService:
@@ -94,7 +106,10 @@ class LedgerService:
         Raises:
             StablesatsError, MediciError, PyMongoError: If it failed for longer than it is patient.
         """
-        intake, booking = await self._prepared()
+        prepared = await self._prepared(stop)
+        if prepared is None:
+            return
+        intake, booking = prepared
         taken_in = asyncio.create_task(self._persist("intake", lambda: intake.run(stop), stop))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -122,9 +137,13 @@ class LedgerService:
         A loop that fails is logged, counted and goes on after a pause; none of them stops another one.
 
         Raises:
-            StablesatsError, MediciError: If the books cannot be made ready.
+            StablesatsError, MediciError, PyMongoError: If the books cannot be made ready; MongoDB's absence is
+                borne for as long as it is patient.
         """
-        intake, booking = await self._prepared()
+        prepared = await self._prepared(stop)
+        if prepared is None:
+            return
+        intake, booking = prepared
         on_ready()
 
         async def take_in() -> None:
@@ -152,7 +171,14 @@ class LedgerService:
         finally:
             stopping.cancel()
 
-    async def _prepared(self) -> tuple[TradeIntake, TradeBooking]:
+    async def _prepared(self, stop: asyncio.Event) -> tuple[TradeIntake, TradeBooking] | None:
+        """Make everything ready; None if *stop* was set while MongoDB was away."""
+        prepared: tuple[TradeIntake, TradeBooking] | None = await self._persist(
+            "preparation", self._prepare, stop, is_passing=_was_away
+        )
+        return prepared
+
+    async def _prepare(self) -> tuple[TradeIntake, TradeBooking]:
         await self._ledger.prepare()
         documents = await bind_documents(self._ledger.database, make_indexes=True)
         await TradeStore(documents).mark_all_trades_known()
@@ -188,7 +214,14 @@ class LedgerService:
             if failures:
                 await wait_or_stop(stop, _pause_secs(failures))
 
-    async def _persist(self, name: str, work: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> Any:
+    async def _persist(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[Any]],
+        stop: asyncio.Event,
+        *,
+        is_passing: Callable[[Exception], bool] = _is_passing,
+    ) -> Any:
         """Do *work* once; again after failures in passing, but not for ever without any progress."""
         clock = asyncio.get_running_loop().time
         failures, failing_since, done = 0, clock(), replace(self.counts)
@@ -199,7 +232,7 @@ class LedgerService:
                 if replace(self.counts, failures=done.failures) != done:
                     failures, failing_since = 0, clock()
                 failures += 1
-                if not _is_passing(error) or clock() - failing_since > self._pace.patience_secs:
+                if not is_passing(error) or clock() - failing_since > self._pace.patience_secs:
                     raise
                 self._count_failure(name, error)
                 done = replace(self.counts)
@@ -218,11 +251,6 @@ def _lag_fields(lag: TradeLag) -> dict[str, int | float]:
         "reverts_waiting": lag.reverts_waiting,
         "oldest_secs": round(lag.oldest_secs, 3),
     }
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether MongoDB was the one that failed; what the ledger itself says stays what it says."""
-    return isinstance(error, PyMongoError) or isinstance(error.__cause__, PyMongoError)
 
 
 def _pause_secs(failures: int) -> float:

@@ -3,7 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymongo.errors import AutoReconnect, ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from medici_py.retry import (
     CONFLICT_PAUSE_SECS,
@@ -13,6 +21,7 @@ from medici_py.retry import (
     after_callback_error,
     after_commit_error,
     conflict_pause_secs,
+    was_away,
 )
 
 
@@ -50,6 +59,24 @@ def test_labels_decide_what_is_tried_again(
 ) -> None:
     """MongoDB's labels say whether body or commit runs again; a commit that ran out of time does not."""
     assert (after_callback, after_commit) == (after_callback_error(error), after_commit_error(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (AutoReconnect("lost"), True),
+        (NotPrimaryError("elected"), True),
+        (ServerSelectionTimeoutError("nobody"), True),
+        (ExecutionTimeout("slow", 50), True),
+        (labelled(OperationFailure("stepping down", 11602), "RetryableWriteError"), True),
+        (OperationFailure("not authorized", 13), False),
+        (DuplicateKeyError("used", 11000), False),
+    ],
+    ids=str,
+)
+def test_server_that_is_away_is_told_from_one_that_refuses(error: PyMongoError, away: bool) -> None:
+    """Only the former is worth waiting for."""
+    assert was_away(error) is away
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])

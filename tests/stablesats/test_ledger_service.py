@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from stablesats import ledger_service
 from stablesats.ledger import Ledger
 from stablesats.ledger_service import LedgerService, ServicePace
 from stablesats.trades import (
@@ -157,6 +158,64 @@ class TestOnce:
         service = LedgerService(ledger, JsonLinesSource(path, follow=False), pace=FAST)
         await service.run_once(asyncio.Event())
         assert service.counts == TradeCounts(received=1, booked=1, failures=2)
+
+    @pytest.mark.parametrize("step", ["accounts", "indexes", "requests"])
+    async def test_server_that_goes_away_before_the_start_is_over_is_waited_for(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        """An election in the first second ends no process, wherever it comes."""
+        path = tmp_path / "trades.jsonl"
+        path.write_text(row("t1"))
+        target, name = {
+            "accounts": (Ledger, "prepare"),
+            "indexes": (ledger_service, "bind_documents"),
+            "requests": (TradeStore, "mark_all_trades_known"),
+        }[step]
+        does, calls = getattr(target, name), 0
+
+        async def fails_at_first(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise AutoReconnect("gone")
+            return await does(*arguments, **options)
+
+        monkeypatch.setattr(target, name, fails_at_first)
+        service = LedgerService(ledger, JsonLinesSource(path, follow=False), pace=FAST)
+        await asyncio.wait_for(service.run_once(asyncio.Event()), 60)
+        assert service.counts == TradeCounts(received=1, booked=1, failures=1)
+
+    async def test_server_that_refuses_the_start_ends_it_at_once(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would refuse it for ever: the operator hears of it now."""
+        calls = 0
+
+        async def refuses(self: Ledger) -> None:
+            nonlocal calls
+            calls += 1
+            raise OperationFailure("not authorized", 13)
+
+        monkeypatch.setattr(Ledger, "prepare", refuses)
+        service = LedgerService(ledger, JsonLinesSource(tmp_path, follow=False))
+        with pytest.raises(OperationFailure, match="not authorized"):
+            await service.run(asyncio.Event())
+        assert calls == 1
+
+    async def test_start_that_waits_for_a_server_can_be_stopped(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing was begun, and nothing is reported as ready."""
+        stop, ready = asyncio.Event(), asyncio.Event()
+
+        async def is_away(self: Ledger) -> None:
+            stop.set()
+            raise AutoReconnect("gone")
+
+        monkeypatch.setattr(Ledger, "prepare", is_away)
+        service = LedgerService(ledger, JsonLinesSource(tmp_path, follow=False))
+        await asyncio.wait_for(service.run(stop, on_ready=ready.set), 60)
+        assert not ready.is_set()
 
     async def test_failure_that_stays_is_raised(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
