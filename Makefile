@@ -5,7 +5,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+# Processes of "make test": one more than two cores, for a test waits for its server a good part of its time; not
+# beside the long campaigns, which run many processes each.
+WORKERS ?= $(if $(CI),2,3)
 ARGS ?=
 
 .DEFAULT_GOAL := help

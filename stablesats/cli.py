@@ -1,7 +1,10 @@
-"""The ``stablesats`` command: the dealer's services, its balances and the demonstration."""
+"""The ``stablesats`` command: the dealer's services, its balances and the demonstration.
 
+A command imports what only it needs when it runs, so that none waits for the parts of the others.
+"""
+
+# ruff: noqa: PLC0415 - as said above
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -13,23 +16,10 @@ import typer
 
 from medici_py.errors import MediciError
 from stablesats.config import Settings, load_settings
-from stablesats.database import open_database
-from stablesats.demo import DemoSettings, run_demo
 from stablesats.errors import StablesatsError
-from stablesats.hedging.engine import HedgingEngine
-from stablesats.ledger import Ledger
-from stablesats.ledger.chart import is_in_chart
-from stablesats.ledger.chart_registry import is_chart_registered
-from stablesats.ledger.report import print_balances
-from stablesats.ledger_service import LedgerService
 from stablesats.lifecycle import STOP_WITHIN_SECS, one_line, run_service
 from stablesats.logs import LogFormat, configure_logging
-from stablesats.okx import OkxClient, OkxCredentials
 from stablesats.okx_commands import okx_app
-from stablesats.okx_simulator import BitcoinNetwork, PriceReplay, SimulatorConfig, read_quotes
-from stablesats.okx_simulator import serve as serve_simulator
-from stablesats.trades import JsonLinesSource, TradeSource
-from stablesats.trades.trade_documents import QUARANTINE
 
 # Without its decorated tracebacks: they print local variables, secrets among them.
 app = typer.Typer(
@@ -115,6 +105,7 @@ def demo(
     and the exporter, each as a process of its own, books the payments as user trades while the prices run,
     then checks the books, the hedge and the orders. Exit code 0 only if every check holds.
     """
+    from stablesats.demo import DemoSettings, run_demo
 
     def settings() -> DemoSettings:
         return DemoSettings.checked(
@@ -145,12 +136,14 @@ def engine(
     Credentials come from STABLESATS_OKX__API_KEY, STABLESATS_OKX__SECRET_KEY and STABLESATS_OKX__PASSPHRASE.
     Any number may run on one account: only the one that holds the order slot acts.
     """
+    from stablesats.cli_engine import hedge
+
     configure_logging(log_format)
 
     def settings() -> Settings:
         return load_settings(config, _overrides(mongodb_uri, database, okx_url))
 
-    _run(settings, _hedge)
+    _run(settings, hedge)
 
 
 @run_app.command()
@@ -172,6 +165,9 @@ def ledger(
     it grows, unless --once is given. Lines that are unusable are kept in the collection
     stablesats_quarantine and do not change the exit code.
     """
+    from stablesats.cli_ledger import keep_books
+    from stablesats.trades import JsonLinesSource, TradeSource
+
     configure_logging(log_format)
 
     def settings() -> tuple[Settings, TradeSource]:
@@ -179,7 +175,7 @@ def ledger(
         return read, JsonLinesSource(trades, follow=not once)
 
     async def service(given: tuple[Settings, TradeSource], stop: asyncio.Event) -> int:
-        return await _keep_books(*given, stop, once=once)
+        return await keep_books(*given, stop, once=once)
 
     _run(settings, service)
 
@@ -225,8 +221,11 @@ def okx_simulator(
     transfer_ms: Annotated[int, typer.Option(min=0, help="How long a transfer is pending.")] = 0,
     block_ms: Annotated[int, typer.Option(min=0, help="Time between blocks; 0 confirms at once.")] = 0,
     bitcoin_network: Annotated[
-        list[BitcoinNetwork] | None,
-        typer.Option(help="Whose addresses withdrawals may go to; may be given again. Default: main."),
+        list[str] | None,
+        typer.Option(
+            metavar="[main|test|regtest]",
+            help="Whose addresses withdrawals may go to; may be given again. Default: main.",
+        ),
     ] = None,
     state: Annotated[
         Path | None,
@@ -242,6 +241,8 @@ def okx_simulator(
     Prints its address once it answers, and the TLS one if there is. POST /admin/... sets prices, time and
     faults meanwhile; docs/okx-simulator.md says how.
     """
+    from stablesats.okx_simulator import BitcoinNetwork, PriceReplay, SimulatorConfig, read_quotes, serve
+
     if replay is None:
         _refuse_without(
             "--replay",
@@ -257,6 +258,12 @@ def okx_simulator(
     if tls_port is None:
         _refuse_without("--tls-port", {"--tls-certificate": tls_certificate})
     configure_logging(log_format)
+
+    def network(name: str) -> BitcoinNetwork:
+        if name not in set(BitcoinNetwork):
+            msg = f"{name!r} is none of {', '.join(BitcoinNetwork)}"
+            raise typer.BadParameter(msg, param_hint="--bitcoin-network")
+        return BitcoinNetwork(name)
 
     def settings() -> SimulatorConfig:
         history = None
@@ -287,11 +294,11 @@ def okx_simulator(
             fill_delay_ms=fill_delay_ms,
             transfer_ms=transfer_ms,
             block_ms=block_ms,
-            bitcoin_networks=frozenset(bitcoin_network or [BitcoinNetwork.MAIN]),
+            bitcoin_networks=frozenset(map(network, bitcoin_network or [BitcoinNetwork.MAIN])),
         )
 
     async def service(simulated: SimulatorConfig, stop: asyncio.Event) -> None:
-        await serve_simulator(
+        await serve(
             simulated,
             stop=stop,
             on_ready=lambda url: typer.echo(f"okx-simulator: {url}"),
@@ -312,77 +319,15 @@ def balances(
     ] = False,
 ) -> None:
     """Print every account of the dealer's books: credit minus debit, in satoshi or cents."""
+    from stablesats.cli_ledger import show_balances
 
     def settings() -> Settings:
         return load_settings(config, _overrides(mongodb_uri, database, None))
 
     async def service(read: Settings, stop: asyncio.Event) -> None:  # noqa: ARG001
-        async with open_database(read.mongodb_uri.get_secret_value(), read.database) as found:
-            rows = await Ledger(found).account_balances()
-            if not await is_chart_registered(found):
-                typer.echo(
-                    f"nobody has prepared the database {found.name!r} yet: is that its name?", err=True
-                )
-        if json_output:
-            listed = [
-                {"account": account.code, "currency": str(currency), "balance_minor": balance}
-                for account, currency, balance in rows
-            ]
-            typer.echo(json.dumps(listed, indent=2))
-        else:
-            print_balances(rows)
-        strays = [
-            f"{account.code} in {currency}"
-            for account, currency, _ in rows
-            if not is_in_chart(account, currency)
-        ]
-        if strays:
-            typer.echo(
-                f"not in the chart of accounts, so posted by something else: {', '.join(strays)}", err=True
-            )
+        await show_balances(read, as_json=json_output)
 
     _run(settings, service)
-
-
-async def _hedge(settings: Settings, stop: asyncio.Event) -> None:
-    credentials = OkxCredentials(
-        api_key=settings.okx.api_key,
-        secret_key=settings.okx.secret_key,
-        passphrase=settings.okx.passphrase,
-    )
-    async with (
-        open_database(settings.mongodb_uri.get_secret_value(), settings.database) as database,
-        OkxClient(
-            base_url=settings.okx.base_url, credentials=credentials, simulated=settings.okx.simulated
-        ) as client,
-    ):
-        hedging = HedgingEngine(
-            client=client, ledger=Ledger(database), settings=settings.hedging.engine_settings()
-        )
-        await hedging.run(stop, on_ready=lambda: typer.echo("engine: ready"))
-
-
-async def _keep_books(settings: Settings, source: TradeSource, stop: asyncio.Event, *, once: bool) -> int:
-    async with open_database(settings.mongodb_uri.get_secret_value(), settings.database) as database:
-        service = LedgerService(Ledger(database), source)
-        if not once:
-            await service.run(stop, on_ready=lambda: typer.echo("ledger: ready"))
-            return 0
-        await service.run_once(stop)
-        waiting = await service.reverts_waiting()
-    counts = service.counts
-    typer.echo(
-        f"ledger: booked {counts.booked}, replayed {counts.replayed}, reverted {counts.reverted},"
-        f" cancelled {counts.cancelled}, quarantined {counts.quarantined}"
-    )
-    if counts.quarantined:
-        typer.echo(f"{counts.quarantined} quarantined: see the collection {QUARANTINE}", err=True)
-    if waiting:
-        typer.echo(f"{waiting} to be taken back: their trades have not come yet", err=True)
-    if stop.is_set():
-        typer.echo("error: stopped before all was booked; run it again", err=True)
-        return 1
-    return 0
 
 
 def _run(

@@ -2,18 +2,22 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 from medici_py.embedded import EmbeddedMongo
 from medici_py.mongod_binary import find_mongod
@@ -24,6 +28,8 @@ MEMORY = Path("/dev/shm")  # Linux's file system in memory
 MEMORY_BYTES = 4 << 30  # what the files of a run need at most, several times over
 QUICK_EXAMPLES = 40
 START_WITHIN_SECS = 60
+PREPARATIONS = frozenset({"bank", "ledger"})  # the fixtures that prepare a database always alike
+READERS_OF_THE_PAST = ("change", "durable", "live", "missed", "moving", "subscription")
 CACHE_GB = 1.0  # in a smaller one a large transaction beside another is rolled back again and again
 
 
@@ -55,24 +61,100 @@ def _is_roomy(folder: Path) -> bool:
     return not os.statvfs(folder).f_flag & os.ST_NOEXEC and shutil.disk_usage(folder).free >= MEMORY_BYTES
 
 
-def _close_idle_files(mongo: EmbeddedMongo) -> None:
-    """Let a server close what it has not used for some seconds, as it does only after ten minutes.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the longest come first, so that none runs alone at the end."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.path.parent.name != "system")
 
-    It keeps the files of dropped collections for a while, and a run drops so many that it would come to its
-    limit of open files, and stop.
+
+class Databases:
+    """Databases of one server, an empty one for each test; those that were prepared are handed out again.
+
+    To make collections and indexes takes a server longer than most tests do, and to drop them it waits for a
+    tenth of a second. What is handed out again has exactly the collections and indexes it was prepared with,
+    and no row in them. If anything of it was changed, dropped or made again, another takes its place.
     """
-    if not mongo.owned:
-        return
-    with MongoClient[dict[str, Any]](mongo.uri) as client:
-        files = "file_manager=(close_idle_time=10,close_scan_interval=2,close_handle_minimum=250)"
-        client.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig=files)
+
+    RESTING = 4
+    """So many tests later at the earliest: whatever a test left under way has come to its end."""
+
+    def __init__(self, mongo: EmbeddedMongo) -> None:
+        self._client: MongoClient[dict[str, Any]] = MongoClient(mongo.uri)
+        self._is_ours = mongo.owned
+        self._prepared: dict[str, dict[str, Any]] = {}
+        self._resting: defaultdict[frozenset[str], deque[str]] = defaultdict(deque)
+        self._dropping = ThreadPoolExecutor(1)
+
+    def take(self, preparation: frozenset[str]) -> str:
+        """The name of an empty database, with the collections of its preparation or with none."""
+        resting = self._resting[preparation]
+        while len(resting) >= self.RESTING:
+            name = resting.popleft()
+            if self._parts(name) == self._prepared[name]:
+                for collection in self._prepared[name]:
+                    self._client[name][collection].delete_many({})
+                return name
+            self._drop(name)
+        return f"medici_test_{secrets.token_hex(8)}"
+
+    async def prepare(
+        self, database: AsyncDatabase[dict[str, Any]], make: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """Make the collections of a database, unless an earlier test had them made."""
+        if database.name not in self._prepared:
+            await make(database)
+            self.note_prepared(database.name)
+
+    def note_prepared(self, name: str) -> None:
+        """Remember what a database is made of, to hand it out again if it still is."""
+        if self._is_ours and name not in self._prepared:
+            self._prepared[name] = self._parts(name)
+
+    def give_back(self, name: str, preparation: frozenset[str]) -> None:
+        """The test is over: what cannot be used again is dropped."""
+        if preparation and name in self._prepared:
+            self._resting[preparation].append(name)
+        else:
+            self._drop(name)
+
+    def close(self) -> None:
+        """Wait for the drop that is under way; the others end with the server."""
+        self._dropping.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def _drop(self, name: str) -> None:
+        """On a server that goes away with the run, nobody waits for it."""
+        self._prepared.pop(name, None)
+        if self._is_ours:
+            self._dropping.submit(self._client.drop_database, name)
+        else:
+            self._client.drop_database(name)
+
+    def _parts(self, name: str) -> dict[str, Any]:
+        """Each collection with its options, its indexes and the names of their files, which are never used twice."""
+        catalog = self._client.admin.aggregate([{"$listCatalog": {}}, {"$match": {"db": name}}])
+        return {
+            row["name"]: (
+                row.get("ident"),
+                row.get("idxIdent"),
+                row["md"]["options"],
+                [index["spec"] for index in row["md"]["indexes"]],
+            )
+            for row in catalog
+        }
+
+
+@contextlib.contextmanager
+def _databases(mongo: EmbeddedMongo) -> Iterator[Databases]:
+    databases = Databases(mongo)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")
 def mongodb() -> Iterator[EmbeddedMongo]:
     """A MongoDB with transactions and change streams, one for the whole run."""
     with EmbeddedMongo(cache_size_gb=CACHE_GB) as mongo:
-        _close_idle_files(mongo)
         yield mongo
 
 
@@ -89,8 +171,39 @@ def failing_mongodb() -> Iterator[EmbeddedMongo]:
         environment=environment,
         set_parameters={"enableTestCommands": True, "transactionLifetimeLimitSeconds": 5},
     ) as mongo:
-        _close_idle_files(mongo)
         yield mongo
+
+
+@pytest.fixture(scope="session")
+def databases(mongodb: EmbeddedMongo) -> Iterator[Databases]:
+    """The databases of the run's server."""
+    with _databases(mongodb) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def faulty_databases(failing_mongodb: EmbeddedMongo) -> Iterator[Databases]:
+    """The databases of the server whose commands can be made to fail."""
+    with _databases(failing_mongodb) as databases:
+        yield databases
+
+
+@pytest.fixture
+async def mongo_database(
+    request: pytest.FixtureRequest, mongodb: EmbeddedMongo, databases: Databases
+) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """An empty database for one test, which finds no trace of another one in it.
+
+    Change streams may start in the past, where the last test's rows would be: their tests never get a
+    database that was used before.
+    """
+    preparation = PREPARATIONS.intersection(request.fixturenames)
+    if any(word in request.module.__name__ for word in READERS_OF_THE_PAST):
+        preparation = frozenset()
+    name = databases.take(preparation)
+    async with AsyncMongoClient[dict[str, Any]](mongodb.uri) as client:
+        yield client[name]
+    databases.give_back(name, preparation)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import ObjectId
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -21,11 +20,15 @@ from node_medici import NodeMedici, NodeProcess, why_missing
 
 BookFactory = Callable[..., Book]
 
+BANK = frozenset({"bank"})
+
 
 @pytest.fixture
-async def bank(mongo_database: AsyncDatabase[dict[str, Any]]) -> AsyncDatabase[dict[str, Any]]:
-    """A fresh database with medici's collections and indexes, through PyMongo Async."""
-    await init_models(mongo_database)
+async def bank(
+    mongo_database: AsyncDatabase[dict[str, Any]], databases: Any
+) -> AsyncDatabase[dict[str, Any]]:
+    """An empty database with medici's collections and indexes, through PyMongo Async."""
+    await databases.prepare(mongo_database, init_models)
     return mongo_database
 
 
@@ -78,16 +81,21 @@ def pay() -> Callable[..., Any]:
 
 
 @pytest.fixture
-async def faulty_bank(failing_mongodb: EmbeddedMongo) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    """A fresh database on a server whose commands can be made to fail; whatever was made to fail is mended afterwards."""
+async def faulty_bank(
+    failing_mongodb: EmbeddedMongo, faulty_databases: Any
+) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """An empty database on a server whose commands can be made to fail; whatever was made to fail is mended afterwards."""
+    name = faulty_databases.take(BANK)
     # After some errors the driver waits for the next news of the server, by default for ten seconds.
     async with AsyncMongoClient[dict[str, Any]](failing_mongodb.uri, heartbeatFrequencyMS=500) as client:
-        database = client[f"faulty_{ObjectId()}"]
-        await init_models(database)
+        database = client[name]
+        await faulty_databases.prepare(database, init_models)
         yield database
         await client.admin.command("configureFailPoint", "failCommand", mode="off")
-        await client.admin.command("killAllSessions", [])  # transactions left open would hold up the drop
-        await client.drop_database(database.name)
+        await client.admin.command(
+            "killAllSessions", []
+        )  # transactions left open would hold up the next test
+    faulty_databases.give_back(name, BANK)
 
 
 @pytest.fixture

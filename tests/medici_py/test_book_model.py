@@ -131,7 +131,9 @@ def model_book(database: Any, *, fast: bool) -> Book:
 
 
 @MODES
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 5, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(actions=st.lists(st.one_of(posts, posts, bursts, voids), min_size=1, max_size=8))
 def test_book_answers_like_a_list_of_legs(mongodb: EmbeddedMongo, fast: bool, actions: list[Any]) -> None:
     """Balances by account and date, pages, stream, flags and account list agree after every action.
@@ -150,7 +152,9 @@ def test_book_answers_like_a_list_of_legs(mongodb: EmbeddedMongo, fast: bool, ac
 
 
 @MODES
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 13, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(
     debits=st.lists(st.tuples(st.sampled_from(ACCOUNTS), amounts), min_size=1, max_size=5),
     concurrent=st.integers(2, 6),

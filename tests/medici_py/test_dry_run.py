@@ -266,7 +266,9 @@ def without_legs(found: Any) -> Any:
     return [(len(one.transactions), one.model_copy(update={"transactions": ()})) for one in found]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 5, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(
     drawn=st.lists(st.tuples(units, st.booleans()), min_size=1, max_size=4),
     running_balances=st.booleans(),

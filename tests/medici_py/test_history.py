@@ -126,7 +126,9 @@ questions = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(
     actions=st.lists(posts | posts | roll_ups, min_size=1, max_size=8),
     asked=st.lists(questions, min_size=6, max_size=12),

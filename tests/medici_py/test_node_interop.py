@@ -661,7 +661,9 @@ class History:
         }
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(history=st.lists(steps, min_size=2, max_size=7))
 def test_both_languages_agree_after_every_step(
     node_process: NodeProcess, mongodb: EmbeddedMongo, history_database: str, history: list[Any]

@@ -85,7 +85,9 @@ async def apply(book: Book, journals: list[ObjectId], action: Any) -> None:
                 return
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 6, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(drawn=st.lists(actions, min_size=1, max_size=6))
 def test_balances_equal_the_sums_over_the_entries(mongodb: EmbeddedMongo, drawn: list[Any]) -> None:
     """Of every account and the book, in every currency and all together, after posts and voids."""

@@ -27,6 +27,7 @@ from medici_py import Balance, Book, MediciError, init_models
 PAGE = Path(__file__).parents[2] / "docs" / "medici_py" / "differences.md"
 
 UTC = dt.UTC
+BANK = frozenset({"bank"})
 YEAR_2000, YEAR_2020, YEAR_2021, YEAR_2030 = (
     dt.datetime(year, 1, 1, tzinfo=UTC) for year in (2000, 2020, 2021, 2030)
 )
@@ -815,11 +816,11 @@ def medici(node: NodeMedici, mongo_database: AsyncDatabase[dict[str, Any]]) -> S
 
 
 @pytest.fixture
-async def medici_py(mongo_database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Side]:
+async def medici_py(mongo_database: AsyncDatabase[dict[str, Any]], databases: Any) -> AsyncIterator[Side]:
     """medici_py in another database of the same server."""
     client = mongo_database.client
-    database = client[f"{mongo_database.name}_py"]
-    await init_models(database)
+    database = client[databases.take(BANK)]
+    await databases.prepare(database, init_models)
     async with client.start_session() as session:
 
         async def start_transaction() -> Any:
@@ -829,7 +830,7 @@ async def medici_py(mongo_database: AsyncDatabase[dict[str, Any]]) -> AsyncItera
         yield Side(
             database, lambda name="MainBook", **options: Book(name, database, **options), start_transaction
         )
-    await client.drop_database(database.name)
+    databases.give_back(database.name, BANK)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.group:02}-{case.name}")

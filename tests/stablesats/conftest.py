@@ -9,8 +9,9 @@ from stablesats.ledger import Ledger
 
 
 @pytest.fixture
-async def ledger(mongo_database: AsyncDatabase[dict[str, Any]]) -> Ledger:
+async def ledger(mongo_database: AsyncDatabase[dict[str, Any]], databases: Any) -> Ledger:
     """Empty books, prepared."""
     ledger = Ledger(mongo_database)
     await ledger.prepare()
+    databases.note_prepared(mongo_database.name)
     return ledger

@@ -80,25 +80,48 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
         (("okx-simulator", "--replay", "/nonexistent.csv"), {}, "/nonexistent.csv"),
         (("okx-simulator", "--lever", "0"), {}, "lever"),
         (("okx-simulator", "--replay", "/nonexistent.jsonl"), {}, "/nonexistent.jsonl"),
-        (("okx-simulator", "--port", "0", "--state", "/dev/null"), {}, "/dev/null"),
     ],
 )
-async def test_a_bad_setting_is_one_line_that_names_it(
-    arguments: tuple[str, ...], environment: dict[str, str], named: str
+def test_a_bad_setting_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], environment: dict[str, str], named: str
 ) -> None:
-    """Exit code 1 and no traceback."""
-    result = await run(*arguments, **environment)
+    """Exit code 1 and no traceback, before anything is begun."""
+    # Logging is a process's own: set up here, it would outlive the test.
+    monkeypatch.setattr("stablesats.cli.configure_logging", lambda _: None)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = answer(*arguments)
     assert result.exit_code == 1
-    assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: ")
-    assert named in result.stderr
+    assert_one_line(result.stderr, named)
 
 
-async def test_a_number_that_is_none_is_a_usage_error() -> None:
-    """Exit code 2, and the option is named."""
-    result = await run("okx-simulator", "--price", "cheap")
+async def test_state_that_cannot_be_read_is_one_line_that_names_it() -> None:
+    """As a process, for it is read when the service begins."""
+    result = await run("okx-simulator", "--port", "0", "--state", "/dev/null")
+    assert result.exit_code == 1
+    assert_one_line(result.stderr, "/dev/null")
+
+
+def assert_one_line(stderr: str, named: str) -> None:
+    """An error, and nothing else."""
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("error: ")
+    assert named in stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [("--price", "cheap", "not a number"), ("--bitcoin-network", "lightning", "none of main, test, regtest")],
+)
+def test_value_that_is_none_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: str, named: str
+) -> None:
+    """Exit code 2, and the option is named, with what it takes."""
+    monkeypatch.setattr("stablesats.cli.configure_logging", lambda _: None)
+    result = answer("okx-simulator", option, value)
     assert result.exit_code == 2
-    assert "--price" in result.stderr
+    assert option in result.stderr
+    assert named in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,9 @@ async def _kill_and_finish(
     mongodb: EmbeddedMongo, books: AsyncDatabase[dict[str, Any]], tmp_path: Path
 ) -> None:
     chance = random.Random(20_260_901)
-    count = 700
-    for part in range(7):
-        (tmp_path / f"{part}.jsonl").write_text(rows(range(part * 100, part * 100 + 100)))
+    count, a_file = 420, 60
+    for part in range(count // a_file):
+        (tmp_path / f"{part}.jsonl").write_text(rows(range(part * a_file, (part + 1) * a_file)))
     for _ in range(2):
         pair = [await start(mongodb, *once(tmp_path, books)) for _ in range(2)]
         for process in pair:

@@ -28,7 +28,8 @@ main()
 """
 
 PROGRESS = "journals/s"  # ends every line of figures, one every three seconds
-FAST = ("--days", "1", "--speed", "8640", "--payments", "1500")  # the day in ten seconds
+FAST = ("--days", "1", "--speed", "7200", "--payments", "500")  # the day in twelve seconds
+STARTED = "hedging engine started (pid "
 
 
 def summary_of(command: Any) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def summary_of(command: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "trades", "orders"),
     [
-        pytest.param(("--speed", "17280", "--payments", "1000"), 900, 1, id="few payments"),
+        pytest.param(("--speed", "17280", "--payments", "400"), 390, 1, id="few payments"),
         pytest.param(("--speed", "8640"), 6_000, 3, id="all payments", marks=pytest.mark.slow),
     ],
 )
@@ -76,8 +77,9 @@ async def test_parts_killed_in_the_middle_come_back_and_converge_without_a_doubl
     command = await stablesats("demo", *FAST, "--json", STABLESATS_HEDGING__LOW_BOUND_RATIO_SHORTING="2")
     await command.line(PROGRESS, occurrence=1)
     os.kill(command.pid_of("exporter"), signal.SIGKILL)
-    for frame in (2, 3):
-        await command.line(PROGRESS, occurrence=frame)
+    for kill in (1, 2):
+        await command.line(PROGRESS, occurrence=kill + 1)
+        await command.line(STARTED, occurrence=kill)
         os.kill(command.pid_of("hedging engine"), signal.SIGKILL)
     assert await command.wait() == 0, "\n".join(command.err)
     summary = summary_of(command)
@@ -121,7 +123,7 @@ async def test_killed_demo_leaves_no_process_and_no_data(
 
 async def test_serving_demo_can_be_scraped_until_it_is_stopped(stablesats: Start) -> None:
     """``--serve`` keeps the exporter up after the summary; Ctrl-C then ends with the checks' exit code."""
-    command = await stablesats("demo", "--speed", "43200", "--payments", "300", "--serve")
+    command = await stablesats("demo", "--speed", "43200", "--payments", "100", "--serve")
     serving = await command.line("still serving")
     url = serving.split()[2].rstrip(";")
     body = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
@@ -138,7 +140,7 @@ async def test_a_given_replica_set_is_used_and_left_as_it_was(
         before = set(await client.list_database_names())
         uri = mongodb.uri.replace("/?", "/stablesats_demo_in_uri?")
         command = await stablesats(
-            "demo", "--speed", "43200", "--payments", "300", "--json", "--mongodb-uri", uri
+            "demo", "--speed", "43200", "--payments", "100", "--json", "--mongodb-uri", uri
         )
         assert await command.wait() == 0, "\n".join(command.err)
         assert (

@@ -73,7 +73,7 @@ async def campaign_of(
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(trades=300, kills=10, freezes=1, server_kills=1, pause_secs=0.2), id="ten-kills"),
+        pytest.param(Size(trades=150, kills=5, freezes=1, server_kills=1, pause_secs=0.2), id="five-kills"),
         pytest.param(
             Size(trades=2_500, kills=200, freezes=8, server_kills=3, pause_secs=0.1),
             id="hundreds-of-kills",

@@ -44,7 +44,7 @@ AT_WORK = 3
 KILL_EVERY_SECS = 0.5
 STOP_WITHIN_SECS = 60.0
 
-TORTURE_SECS = float(os.environ.get("MEDICI_TORTURE_SECS", "12"))
+TORTURE_SECS = float(os.environ.get("MEDICI_TORTURE_SECS", "6"))
 TORTURE_SEED = int(os.environ.get("MEDICI_TORTURE_SEED", "20260101"))
 """What the workers do and who is killed; when is up to the machine. A failed run prints it."""
 
@@ -346,7 +346,7 @@ async def check(books: Books, said: list[dict[str, Any]], replayed: Replay) -> N
     ("mode", "secs"),
     [
         pytest.param("shared", TORTURE_SECS, id="group-commit-and-running-balances"),
-        pytest.param("alone", TORTURE_SECS * 0.6, id="neither", marks=pytest.mark.slow),
+        pytest.param("alone", TORTURE_SECS, id="neither", marks=pytest.mark.slow),
         pytest.param("shared", 60.0, id="a-minute", marks=pytest.mark.slow),
     ],
 )

@@ -304,7 +304,9 @@ def given_by_treasury(method: str, done: dict[str, int]) -> int:
             return 0
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 8, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(done=st.lists(movements, max_size=8))
 def test_assets_are_what_was_put_in_less_fees_plus_funding_and_profit(
     mongodb: EmbeddedMongo, done: list[tuple[str, dict[str, int]]]

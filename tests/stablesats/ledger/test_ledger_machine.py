@@ -217,6 +217,9 @@ def test_books_agree_with_the_model(mongodb: EmbeddedMongo) -> None:
     run_state_machine_as_test(
         lambda: LedgerMachine(mongodb.uri),  # type: ignore[arg-type]  # any factory will do
         settings=settings(
-            max_examples=10, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=settings.default.max_examples // 8,
+            stateful_step_count=12,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
