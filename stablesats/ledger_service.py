@@ -137,8 +137,8 @@ class LedgerService:
         A loop that fails is logged, counted and goes on after a pause; none of them stops another one.
 
         Raises:
-            StablesatsError, MediciError, PyMongoError: If the books cannot be made ready; MongoDB's absence is
-                borne for as long as it is patient.
+            StablesatsError, MediciError, PyMongoError: If the books cannot be made ready. That MongoDB is
+                away is borne for as long as it is patient.
         """
         prepared = await self._prepared(stop)
         if prepared is None:
