@@ -11,9 +11,13 @@ from collections.abc import Callable
 
 from medici_py.instants import to_millisecond, utc_now
 
-FOLLOWED_AT_ONCE = dt.timedelta(minutes=10)
-"""A step back of more than this is followed: the clock was wrong before, and by too much to wait for."""
+FOLLOWED_AT_ONCE = dt.timedelta(seconds=30)
+"""A step back of more than this is followed, and no answer is ahead of the wall clock by more.
 
+Recorded times may differ by a minute between machines: recoveries, roll-ups and rebuilds allow for that.
+"""
+
+_NO_TIME = dt.timedelta(0)
 _SLOWED = 2
 _NANOS_A_MICRO = 1_000
 
@@ -45,16 +49,20 @@ class SteadyClock:
 
         Unless the wall clock was set back by more than `FOLLOWED_AT_ONCE`, which is logged.
         """
-        wall, now_ns = self._wall(), self._monotonic_ns()
+        wall, now_ns = to_millisecond(self._wall()), self._monotonic_ns()
         last, last_ns = self._last or (wall, now_ns)
-        if last - wall > FOLLOWED_AT_ONCE:
+        behind = last - wall
+        if behind <= _NO_TIME:
+            now = wall
+        elif behind > FOLLOWED_AT_ONCE:
             _logger.warning("the wall clock was set back from %s to %s: recorded times go back", last, wall)
-            self._last = to_millisecond(wall), now_ns
-            return self._last[0]
-        passed = dt.timedelta(microseconds=(now_ns - last_ns) // (_SLOWED * _NANOS_A_MICRO))
-        now = to_millisecond(max(wall, last + passed))
-        if now > last or self._last is None:  # Or parts of a millisecond would be forgotten.
-            self._last = now, now_ns
+            now = wall
+        else:
+            passed = dt.timedelta(microseconds=(now_ns - last_ns) // (_SLOWED * _NANOS_A_MICRO))
+            now = to_millisecond(last + min(passed, FOLLOWED_AT_ONCE - behind))
+            if now == last:  # Or parts of a millisecond would be forgotten.
+                return now
+        self._last = now, now_ns
         return now
 
 

@@ -28,7 +28,7 @@ async def keep_books(settings: Settings, source: TradeSource, stop: asyncio.Even
             await service.run(stop, on_ready=lambda: typer.echo("ledger: ready"))
             return 0
         await service.run_once(stop)
-        waiting = await service.reverts_waiting()
+        waiting = 0 if stop.is_set() else await service.reverts_waiting()
     counts = service.counts
     typer.echo(
         f"ledger: booked {counts.booked}, replayed {counts.replayed}, reverted {counts.reverted},"

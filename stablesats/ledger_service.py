@@ -224,14 +224,16 @@ class LedgerService:
     ) -> Any:
         """Do *work* once; again after failures in passing, but not for ever without any progress."""
         clock = asyncio.get_running_loop().time
-        failures, failing_since, done = 0, clock(), replace(self.counts)
+        failures, failing_since, done = 0, 0.0, replace(self.counts)
         while True:
             try:
                 return await work()
             except (MediciError, PyMongoError) as error:
                 if replace(self.counts, failures=done.failures) != done:
-                    failures, failing_since = 0, clock()
+                    failures = 0
                 failures += 1
+                if failures == 1:
+                    failing_since = clock()
                 if not is_passing(error) or clock() - failing_since > self._pace.patience_secs:
                     raise
                 self._count_failure(name, error)

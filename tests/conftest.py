@@ -137,10 +137,11 @@ class Databases:
             row["name"]: (
                 row.get("ident"),
                 row.get("idxIdent"),
-                row["md"]["options"],
-                [index["spec"] for index in row["md"]["indexes"]],
+                described.get("options"),
+                [index["spec"] for index in described.get("indexes", ())],
             )
             for row in catalog
+            for described in (row.get("md", {}),)  # which a view has not
         }
 
 

@@ -98,7 +98,7 @@ class Trades:
             RevertedJournalError: If it, or the trade that has its payments, cannot be taken back as was
                 requested.
             DuplicateEntryError: If the ledger has a journal of other content under ``trade:`` and its id.
-                Nothing is written.
+                Nothing is posted.
             MediciError: If the ledger could not be written; `UnknownOutcomeError` if it may have been.
         """
         documents = await self._bound()
@@ -146,7 +146,7 @@ class Trades:
                     raise TradeReferenceError(trade.id, reference=trade.reference, holder_id=holder.id)
         if row is None:
             row = await self._insert(documents, trade, session)
-        elif row.state is TradeState.REJECTED and live is not None:
+        elif row.live_reference is None and live is not None:
             await documents.trades.get_pymongo_collection().update_one(
                 {"_id": trade.id}, {"$set": {"live_reference": live}}, session=session
             )

@@ -23,7 +23,7 @@ from stablesats.ledger.reverted_journal import RevertedJournalError
 from stablesats.ledger.templates import AmountError
 from stablesats.tracing import continued
 from stablesats.trades.counts import TradeCounts
-from stablesats.trades.errors import TradeBusyError
+from stablesats.trades.errors import TradeBusyError, TradeReferenceError
 from stablesats.trades.postponed import PostponedTrades, batches_of
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_poster import RevertOutcome, TradePoster
@@ -145,7 +145,7 @@ class TradeBooking:
         """Book *trade_ids*; one that is refused does not keep its neighbours from it."""
         try:
             booked = await self._poster.book(trade_ids)
-        except (AmountError, TemplateError, TransactionError) as error:
+        except (AmountError, TemplateError, TransactionError, TradeReferenceError) as error:
             if _is_passing(error):
                 raise
             if len(trade_ids) == 1:

@@ -18,6 +18,7 @@ from stablesats.trades.revert_requests import (
     open_again,
     settled_reverts,
     to_be_taken_back,
+    wanted_back,
 )
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import (
@@ -71,6 +72,7 @@ class _Compared:
         replayed: Repeats of others.
         conflicts: Those with other content under a known id.
         lost: The ids of those that were taken back, as their requests say and their rows do not (any more).
+        wanted_back: Those, and the others that are to be taken back.
     """
 
     fresh: list[ReceivedTrade] = field(default_factory=list)
@@ -78,6 +80,7 @@ class _Compared:
     replayed: list[ReceivedTrade] = field(default_factory=list)
     conflicts: list[tuple[ReceivedTrade, Conflict]] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    wanted_back: set[str] = field(default_factory=set)
 
 
 class TradeReceiver:
@@ -97,8 +100,8 @@ class TradeReceiver:
             found = await self._compared(left)
             conflicts += found.conflicts
             refused = [
-                *await self._insert(found.fresh, found.lost, at),
-                *await self._receive_again(found.refused_before, found.lost),
+                *await self._insert(found.fresh, found.wanted_back, at),
+                *await self._receive_again(found.refused_before, found.wanted_back),
             ]
             stored += len(found.fresh) + len(found.refused_before) - len(refused)
             replayed += len(found.replayed)
@@ -113,11 +116,13 @@ class TradeReceiver:
         """Tell new trades from repeats and from other content under a known id."""
         ids = list({each.trade.id for each in received})
         # Before the rows: what is settled between the two looks has not lost its row.
-        settled = await settled_reverts(self._documents, ids)
+        asked = await wanted_back(self._documents, ids)
+        settled = await settled_reverts(self._documents, asked)
         rows = await self._documents.trades.find({"_id": {"$in": ids}}).to_list()
         known: dict[str, UserTrade] = {row.id: row.to_trade() for row in rows}
         rejected = {row.id for row in rows if row.state is TradeState.REJECTED}
-        compared = _Compared(lost=settled - {row.id for row in rows if row.state in TAKEN_BACK})
+        taken_back = {row.id for row in rows if row.state in TAKEN_BACK}
+        compared = _Compared(lost=settled - taken_back, wanted_back=asked)
         for each in received:
             stored = known.setdefault(each.trade.id, each.trade)
             if stored is each.trade:
@@ -131,26 +136,28 @@ class TradeReceiver:
         return compared
 
     async def _insert(
-        self, fresh: Sequence[ReceivedTrade], lost: set[str], at: datetime
+        self, fresh: Sequence[ReceivedTrade], without_payments: set[str], at: datetime
     ) -> list[ReceivedTrade]:
         """Store *fresh*; answer those that were not, as their id or their payments are taken.
 
-        The payments of one that was taken back may be its correction's by now: it gets none of them.
+        The payments of one that is taken back may be its correction's by now: it gets none of them, unless
+        it is booked after all.
         """
         trades = self._documents.trades
         rows = [
-            trades.model_validate(received_row(each, at, live=each.trade.id not in lost)) for each in fresh
+            trades.model_validate(received_row(each, at, live=each.trade.id not in without_payments))
+            for each in fresh
         ]
         return [fresh[index] for index in await insert_unordered(trades, rows)]
 
     async def _receive_again(
-        self, refused_before: Sequence[ReceivedTrade], lost: set[str]
+        self, refused_before: Sequence[ReceivedTrade], without_payments: set[str]
     ) -> list[ReceivedTrade]:
         """Have rejected trades tried once more; answer those that are not, as `_insert` does."""
         return [
             each
             for each in refused_before
-            if not await self._is_received_again(each.trade, live=each.trade.id not in lost)
+            if not await self._is_received_again(each.trade, live=each.trade.id not in without_payments)
         ]
 
     async def _is_received_again(self, trade: UserTrade, *, live: bool) -> bool:

@@ -24,9 +24,17 @@ WAITING_REVERTS: Final[Mapping[str, Any]] = {
 """The requests whose trades have not come; some of those never do."""
 
 
+_NOT_REJECTED: Final[Mapping[str, Any]] = {"$ne": RevertState.REJECTED.value}
+
+
 async def settled_reverts(documents: TradeDocuments, trade_ids: Collection[str]) -> set[str]:
     """Those of *trade_ids* that were taken back, whatever their rows say."""
     return await _trades_with(documents, trade_ids, RevertState.SETTLED.value, session=None)
+
+
+async def wanted_back(documents: TradeDocuments, trade_ids: Collection[str]) -> set[str]:
+    """Those of *trade_ids* that were taken back, or are to be once they are there."""
+    return await _trades_with(documents, trade_ids, _NOT_REJECTED, session=None)
 
 
 async def to_be_taken_back(
@@ -43,7 +51,7 @@ async def to_be_taken_back(
         at: Now; an opened request counts as lag from then on.
         session: Joins this session's transaction.
     """
-    asked = await _trades_with(documents, trade_ids, {"$ne": RevertState.REJECTED.value}, session=session)
+    asked = await _trades_with(documents, trade_ids, _NOT_REJECTED, session=session)
     await open_again(documents, asked, RevertState.SETTLED, at=at, session=session)
     await mark_trades_known(documents, asked, session=session)
     return asked

@@ -29,10 +29,16 @@ from stablesats.ledger.facade import Ledger
 from stablesats.ledger.reverted_journal import VoidedJournalError, journal_under, reversal_of
 from stablesats.ledger.templates import USER_BUYS_USD, USER_SELLS_USD, TradeAmounts
 from stablesats.tracing import TRACEPARENT, start_span, traceparent_of
-from stablesats.trades.errors import TradeBusyError
+from stablesats.trades.errors import TradeBusyError, TradeReferenceError
 from stablesats.trades.revert_requests import mark_trade_missing, to_be_taken_back
 from stablesats.trades.trade_collections import TradeDocuments
-from stablesats.trades.trade_documents import RevertState, TradeState, UserTradeDocument
+from stablesats.trades.trade_documents import (
+    RevertState,
+    TradeState,
+    UserTradeDocument,
+    holders_of,
+    live_reference,
+)
 from stablesats.trades.user_trade import UserTrade
 
 _log = structlog.get_logger(__name__)
@@ -97,6 +103,8 @@ class TradePoster:
 
         Raises:
             TradeBusyError: If somebody else is writing one of them, and is not done in a moment.
+            TradeReferenceError: If one that was to be taken back is booked after all, and its payments are
+                another live trade's by now. Nothing was written.
             DuplicateEntryError: If the ledger has a journal of other content under the id of one of them.
                 Nothing was written.
             StablesatsError, MediciError: If the ledger refuses one of them. Nothing was written.
@@ -271,8 +279,24 @@ class TradePoster:
         left_out = await to_be_taken_back(
             self._documents, [row.id for row in rows], at=self._now(), session=session
         )
-        return sorted(
+        waiting = sorted(
             (row for row in rows if row.id not in left_out), key=lambda row: (row.timestamp, row.id)
+        )
+        for row in waiting:
+            await self._claim_payments(row, session)
+        return waiting
+
+    async def _claim_payments(self, row: UserTradeDocument, session: Any) -> None:
+        """Give *row* its payments, if it was stored without, to be taken back, and is booked after all."""
+        trade = row.to_trade()
+        live = live_reference(trade)
+        if live is None or row.live_reference is not None:
+            return
+        holder = await self._documents.trades.find_one(holders_of(live), session=session)
+        if holder is not None:
+            raise TradeReferenceError(row.id, reference=trade.reference, holder_id=holder.id)
+        await self._documents.trades.get_pymongo_collection().update_one(
+            {"_id": row.id}, {"$set": {"live_reference": live}}, session=session
         )
 
     async def _mark_booked(self, trade_ids: Sequence[str], session: Any) -> None:

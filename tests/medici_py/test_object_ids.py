@@ -38,7 +38,7 @@ def test_ids_of_one_second_differ_only_in_their_counter() -> None:
     assert steps == [1, 1]
 
 
-@pytest.mark.parametrize(("back_secs", "said_secs"), [(0.1, 1_000), (1, 1_000), (600, 1_000), (601, 399)])
+@pytest.mark.parametrize(("back_secs", "said_secs"), [(0.1, 1_000), (1, 1_000), (30, 1_000), (31, 969)])
 def test_ids_keep_their_order_when_the_clock_is_set_back(back_secs: float, said_secs: int) -> None:
     """Unless by so much that it must have been wrong before."""
     clock = [1_000.0]

@@ -17,6 +17,7 @@ from stablesats.trades.counts import TradeCounts
 from stablesats.trades.intake import TradeIntake
 from stablesats.trades.trade_collections import TradeDocuments
 from stablesats.trades.trade_documents import QUARANTINE, SOURCE_POSITIONS, TRADE_REVERTS, USER_TRADES
+from stablesats.trades.trade_store import TradeStore
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOW = datetime(2026, 9, 2, tzinfo=UTC)
@@ -120,11 +121,12 @@ async def test_u4_correction_comes_in_with_the_revert_of_what_it_corrects(
 
 
 async def test_stop_ends_the_wait_for_payments(
-    documents: TradeDocuments, received: Factory, revert: Revert, rows_of: Rows
+    *, documents: TradeDocuments, store: TradeStore, received: Factory, revert: Revert, rows_of: Rows
 ) -> None:
     """The delivery counts as not delivered: the next start brings it again."""
     waiting = asyncio.Event()
-    source = ListSource([(received("wrong", btc="b"), revert("wrong"), received("right", btc="b", cents=7))])
+    await store.receive([received("wrong", btc="b")], at=NOW)
+    source = ListSource([(revert("wrong"), received("right", btc="b", cents=7))])
     intake, _ = intake_of(documents, source, waiting.set)
     stop = asyncio.Event()
     running = asyncio.create_task(intake.run(stop))

@@ -434,6 +434,63 @@ class TestPayments:
         assert await states_of(rows_of) == {"wrong": "cancelled", "right": "booked"}
         assert await owed_cents(ledger) == 7
 
+    async def test_request_that_came_before_its_trade_leaves_them_to_the_correction(
+        self, *, ledger: Ledger, documents: TradeDocuments, received: Factory, revert: Revert, rows_of: Rows
+    ) -> None:
+        """The correction is booked already when the trade comes, from another file: it is no reason to refuse it."""
+        wrong, right = received("wrong", btc="b"), received("right", btc="b", cents=7)
+        await recover(ledger, documents, [revert("wrong"), right])
+        await recover(ledger, documents, [wrong])
+        assert await states_of(rows_of) == {"wrong": "cancelled", "right": "booked"}
+        assert await rows_of(QUARANTINE) == []
+        assert await owed_cents(ledger) == 7
+
+    async def test_journal_of_a_lost_row_is_reversed_though_its_correction_is_booked(
+        self, *, ledger: Ledger, documents: TradeDocuments, received: Factory, revert: Revert, rows_of: Rows
+    ) -> None:
+        """Or both would be owed, and the request would wait for ever."""
+        wrong, right = received("wrong", btc="b"), received("right", btc="b", cents=7)
+        await recover(ledger, documents, [wrong])
+        await ledger.database[USER_TRADES].delete_one({"_id": "wrong"})
+        await recover(ledger, documents, [revert("wrong"), right])
+        await recover(ledger, documents, [wrong])
+        assert await states_of(rows_of) == {"wrong": "reverted", "right": "booked"}
+        assert await owed_cents(ledger) == 7
+
+    @pytest.mark.parametrize("at_once", [False, True])
+    async def test_trade_that_is_booked_after_all_has_them_again(
+        self, *, ledger: Ledger, documents: TradeDocuments, received: Factory, revert: Revert,
+        rows_of: Rows, store: TradeStore, at_once: bool,
+    ) -> None:  # fmt: skip
+        """Its request was rejected meanwhile: no other trade is booked with its payments."""
+        trade, other = received("t1", btc="b"), received("t2", btc="b", cents=7)
+        await store.request_reverts([revert("t1")], at=BEFORE)
+        assert (await store.receive([trade], at=BEFORE)).stored == 1
+        await ledger.database[TRADE_REVERTS].update_one({}, {"$set": {"state": "rejected"}})
+        if at_once:
+            await Trades(ledger, now=lambda: NOW).book(trade.trade)
+        else:
+            await recover(ledger, documents, [])
+        await recover(ledger, documents, [other])
+        assert await states_of(rows_of) == {"t1": "booked"}
+        assert [row["trade_id"] for row in await rows_of(QUARANTINE)] == ["t2"]
+        assert await owed_cents(ledger) == 500
+
+    async def test_trade_that_would_be_booked_after_all_is_refused_if_another_one_has_them(
+        self, *, ledger: Ledger, documents: TradeDocuments, received: Factory, revert: Revert,
+        rows_of: Rows, store: TradeStore,
+    ) -> None:  # fmt: skip
+        """One payment is owed for once; its neighbours are booked."""
+        trade, other = received("t1", btc="b"), received("t2", btc="b", cents=7)
+        await store.request_reverts([revert("t1")], at=BEFORE)
+        await store.receive([trade, other, received("t3", btc="c", cents=3)], at=BEFORE)
+        await ledger.database[TRADE_REVERTS].update_one({}, {"$set": {"state": "rejected"}})
+        await recover(ledger, documents, [])
+        assert await states_of(rows_of) == {"t1": "rejected", "t2": "booked", "t3": "booked"}
+        [refused] = await rows_of(QUARANTINE)
+        assert (refused["trade_id"], "of trade 't2'" in refused["reason"]) == ("t1", True)
+        assert await owed_cents(ledger) == 10
+
 
 async def test_booking_leaves_a_trade_that_was_taken_back_to_its_request(
     ledger: Ledger, documents: TradeDocuments, scene: Scene, store: TradeStore, rows_of: Rows
