@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -52,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" not in os.environ and _is_roomy(MEMORY):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # read the environment again
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job, and what it starts, would not heed the Ctrl-C of tests.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _is_roomy(folder: Path) -> bool:

@@ -33,8 +33,6 @@ OWNER = """
 import json, os, signal, sys, time
 from medici_py.embedded import EmbeddedMongo
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has switched off
-
 def tell(mongo):
     print(json.dumps({"pid": mongo.pid, "data_dir": str(mongo.data_dir), "uri": mongo.uri}), flush=True)
 """
