@@ -21,7 +21,7 @@ from medici_py.retry import was_away
 from medici_py.task_end import end_task
 from stablesats.errors import StablesatsError
 from stablesats.ledger import AllocationReconciler, Ledger
-from stablesats.lifecycle import wait_or_stop
+from stablesats.lifecycle import unless_stopped, wait_or_stop
 from stablesats.trades.booking import TradeBooking
 from stablesats.trades.counts import TradeCounts
 from stablesats.trades.intake import TradeIntake
@@ -172,9 +172,9 @@ class LedgerService:
             stopping.cancel()
 
     async def _prepared(self, stop: asyncio.Event) -> tuple[TradeIntake, TradeBooking] | None:
-        """Make everything ready; None if *stop* was set while MongoDB was away."""
+        """Make everything ready; None if *stop* was set before that was done, which is begun anew then."""
         prepared: tuple[TradeIntake, TradeBooking] | None = await self._persist(
-            "preparation", self._prepare, stop, is_passing=_was_away
+            "preparation", lambda: unless_stopped(self._prepare(), stop), stop, is_passing=_was_away
         )
         return prepared
 

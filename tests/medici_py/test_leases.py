@@ -173,15 +173,15 @@ class TestServerClockSetBack:
         """By the clock of whoever waits, from when that first saw it."""
         clock = [100.0]
         holder, standby = (
-            lease_factory(ttl_secs=30.0),
+            lease_factory(ttl_secs=3_000.0),  # it renews it after a third of that, by the clock on the wall
             lease_factory(ttl_secs=1.0, monotonic=lambda: clock[0]),
         )
         await holder.acquire()
         await set_back()
-        for secs in (0.0, 20.0, 9.9):
+        for secs in (0.0, 2_000.0, 999.0):
             clock[0] += secs
             assert await standby.try_acquire() is None
-        clock[0] += 0.1
+        clock[0] += 1.0
         assert await standby.try_acquire() == 2
 
     async def test_it_is_not_taken_from_who_renews_it(
@@ -189,7 +189,7 @@ class TestServerClockSetBack:
     ) -> None:
         """What was seen is not what stands there: counting begins anew."""
         clock = [100.0]
-        holder, standby = lease_factory(ttl_secs=0.6), lease_factory(monotonic=lambda: clock[0])
+        holder, standby = lease_factory(ttl_secs=6.0), lease_factory(monotonic=lambda: clock[0])
         await holder.acquire()
         assert await standby.try_acquire() is None
         before = await mongo_database[LEASES].find_one({})
@@ -205,11 +205,11 @@ class TestServerClockSetBack:
     ) -> None:
         """It then looks otherwise to the others, and has just been renewed."""
         clock = [100.0]
-        holder, *standbys = (lease_factory(monotonic=lambda: clock[0]) for _ in range(5))
+        holder, *standbys = (lease_factory(ttl_secs=3_000.0, monotonic=lambda: clock[0]) for _ in range(5))
         await holder.acquire()
         await set_back()
         assert [await standby.try_acquire() for standby in standbys] == [None] * 4
-        clock[0] += 31.0
+        clock[0] += 3_001.0
         tokens = await asyncio.gather(*(standby.try_acquire() for standby in standbys))
         assert sorted(tokens, key=str) == [2, None, None, None]
 

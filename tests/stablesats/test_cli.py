@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from stablesats.cli import app
+from stablesats.okx_simulator import BitcoinNetwork
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ def assert_one_line(stderr: str, named: str) -> None:
     assert stderr.count("\n") == 1
     assert stderr.startswith("error: ")
     assert named in stderr
+
+
+def test_help_names_the_networks_there_are() -> None:
+    """They are written out, so that ``--help`` need not wait for the simulator to be imported."""
+    assert f"[{'|'.join(BitcoinNetwork)}]" in answer("okx-simulator", "--help").output
 
 
 @pytest.mark.parametrize(

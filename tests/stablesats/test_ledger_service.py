@@ -217,6 +217,24 @@ class TestOnce:
         await asyncio.wait_for(service.run(stop, on_ready=ready.set), 60)
         assert not ready.is_set()
 
+    async def test_start_that_a_server_leaves_without_an_answer_can_be_stopped(
+        self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The driver looks for a server for half a minute: nobody waits for that."""
+        asked, stop = asyncio.Event(), asyncio.Event()
+
+        async def is_never_answered(self: Ledger) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Ledger, "prepare", is_never_answered)
+        service = LedgerService(ledger, JsonLinesSource(tmp_path, follow=False))
+        running = asyncio.create_task(service.run_once(stop))
+        await asyncio.wait_for(asked.wait(), 60)
+        stop.set()
+        await asyncio.wait_for(running, 60)
+        assert service.counts == TradeCounts()
+
     async def test_failure_that_stays_is_raised(
         self, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
